@@ -1,0 +1,314 @@
+"""The command line. Heavy imports wait inside the commands, so that ``--help`` and ``list`` stay light."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fracbench import __version__
+from fracbench.errors import InputError
+
+FOLDER = click.Path(path_type=Path)
+
+
+def _shown(command: Callable[..., int | None]) -> Callable[..., None]:
+    """Turn wrong input into one line per fault and status 2, Ctrl-C into advice, a return value into the status."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            status = command(*args, **kwargs)
+        except InputError as error:
+            for fault in error.faults:
+                click.echo(f"error: {fault}", err=True)
+            sys.exit(2)
+        except KeyboardInterrupt:
+            click.echo("\nstopped; finished cells are kept. Repeat the same command to go on.", err=True)
+            sys.exit(130)
+        sys.exit(status or 0)
+
+    return run
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="fracbench")
+def main() -> None:
+    """Rank bone-fracture classifiers by adversarial robustness and by whether they look at the fracture."""
+
+
+@main.command("list")
+@click.argument("kind", required=False)
+@_shown
+def list_(kind: str | None) -> None:
+    """List registered plugins of KIND, and the benchmarks and recipes that ship with fracbench."""
+    from fracbench import recipes, registry, specs
+
+    if kind is None or kind in registry.KINDS:
+        for of in registry.KINDS if kind is None else (kind,):
+            click.echo(f"{of}:")
+            rows = registry.listings(of)
+            width = max((len(row.name) for row in rows), default=0)
+            for row in rows:
+                click.echo(f"  {row.name:<{width}}  {row.package}  {row.target}")
+    if kind in (None, "benchmarks"):
+        click.echo("benchmarks:")
+        for name in specs.names():
+            click.echo(f"  {name}")
+    if kind in (None, "recipes"):
+        click.echo("recipes:")
+        for name in recipes.names():
+            click.echo(f"  {name}")
+    if kind not in (None, "benchmarks", "recipes"):
+        registry.names(kind)  # refuses a kind that is none
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=FOLDER)
+@_shown
+def validate(files: tuple[Path, ...]) -> None:
+    """Check submission FILES without running anything: every fault as file:line: what to write."""
+    from fracbench import registry, specs
+    from fracbench.submissions import read_entry
+
+    faults: list[str] = []
+    for file in files:
+        try:
+            submission = read_entry(file, file.parent.parent, None).submission
+            registry_names = registry.names("models")
+            if submission.model.name not in registry_names:
+                registry.load("models", submission.model.name)
+            for benchmark in submission.benchmarks:
+                specs.load(benchmark)
+            click.echo(f"{file}: good")
+        except InputError as error:
+            faults += [fault if fault.startswith(str(file)) else f"{file}: {fault}" for fault in error.faults]
+    if faults:
+        raise InputError(*faults)
+    names = " ".join(file.parent.name for file in files)
+    click.echo(f"next: fracbench run {names}")
+
+
+@main.command()
+@click.argument("names", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Run every submission that enters the benchmark.")
+@click.option("--benchmark", default="phantom-v1", show_default=True, help="Benchmark spec.")
+@click.option("--data", help="Folder of the dataset, where the benchmark needs one.")
+@click.option("--split", help="Another split than the spec's, such as test-shift-site.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--submissions", type=FOLDER, help="Folder of submissions.  [default: ./submissions, else the starters]")
+@click.option("--results", type=FOLDER, help="Folder for results.  [default: beside each submission]")
+@click.option("--limit", type=int, help="Only N images: a trial, marked custom and unranked.")
+@click.option("--budget", type=float, default=1.0, help="Fraction of attack steps: a trial, marked custom.")
+@click.option("--dry-run", is_flag=True, help="Print the plan: cells, passes, estimated minutes.")
+@click.option("--ray", help="Address of a Ray cluster (not available yet).")
+@_shown
+def run(
+    names: tuple[str, ...],
+    everything: bool,
+    benchmark: str,
+    data: str | None,
+    split: str | None,
+    device: str,
+    submissions: Path | None,
+    results: Path | None,
+    limit: int | None,
+    budget: float,
+    dry_run: bool,
+    ray: str | None,
+) -> int:
+    """Evaluate submissions: every model x attack x explainer. Repeating the command does what is missing."""
+    from fracbench import specs
+    from fracbench.submissions import default_dir, discover
+
+    if bool(names) == everything:
+        raise InputError("name submissions to run, or pass --all (not both)")
+    if ray is not None:
+        raise InputError("--ray is not available in this version; leave it out to run on this machine")
+    spec = specs.load(benchmark)
+    entries = discover(submissions or default_dir(), results, names)
+    for entry in entries:
+        if names and spec.name not in entry.submission.benchmarks and limit is None and budget == 1 and not dry_run:
+            listed = ", ".join(entry.submission.benchmarks)
+            raise InputError(f"{entry.name} does not enter {spec.name} (it enters {listed}); add it to its benchmarks")
+    if everything:
+        # a trial run ranks nobody, so it takes whoever is there
+        trial = limit is not None or budget < 1
+        entries = [e for e in entries if trial or spec.name in e.submission.benchmarks]
+        if not entries:
+            raise InputError(f"no submission enters {spec.name}; list it under benchmarks in a submission.yaml")
+
+    from fracbench.plan import resolve
+    from fracbench.runner import estimate, pick_device, prepare
+
+    device = pick_device(device)
+    prepare(device)
+    job = resolve(spec, data=data, split=split, limit=limit, budget=budget)
+    if dry_run:
+        return _print_plan([(entry.name, estimate(entry, job, device)) for entry in entries])
+    return _run_all(entries, job, device, submissions, results)
+
+
+def _print_plan(plan: list[tuple[str, Any]]) -> int:
+    width = max(len(name) for name, _ in plan)
+    click.echo(f"{'submission':<{width}}  {'cells':>6}  {'forward':>10}  {'backward':>10}  {'minutes':>8}")
+    for name, cost in plan:
+        click.echo(f"{name:<{width}}  {cost.cells:>6}  {cost.forward:>10}  {cost.backward:>10}  {cost.minutes:>8.1f}")
+    total = [sum(getattr(cost, key) for _, cost in plan) for key in ("cells", "forward", "backward", "minutes")]
+    click.echo(f"{'total':<{width}}  {total[0]:>6}  {total[1]:>10}  {total[2]:>10}  {total[3]:>8.1f}")
+    click.echo("passes are upper bounds, in images; minutes from a short timing of each model here")
+    return 0
+
+
+def _run_all(entries: list[Any], job: Any, device: str, submissions: Path | None, results: Path | None) -> int:
+    from fracbench.progress import Console
+    from fracbench.runner import run_submission
+
+    cells = [cell for batch in range(len(job.batches)) for cell in job.cells(batch)]
+    weight = sum(sum(job.passes(cell)) for cell in cells)
+    failures: list[str] = []
+    refused: list[str] = []
+    with Console(len(cells) * len(entries), weight * len(entries)) as progress:
+        for entry in entries:
+            progress.submission = entry.name
+            try:
+                outcome = run_submission(entry, job, device, progress)
+            except InputError as error:
+                refused += [f"{entry.name}: {fault}" for fault in error.faults]
+                progress.note(f"{entry.name}: {error}")
+                progress.skip(len(cells), weight)
+                continue
+            if outcome is None:
+                progress.skip(len(cells), weight)
+            else:
+                failures += [f"{entry.name}: {c['attack']} {c['explainer']}: {c['error']}" for c in outcome.failed]
+    _print_table(submissions, results, job.spec.name)
+    for line in failures:
+        click.echo(f"failed cell: {line}", err=True)
+    for line in refused:
+        click.echo(f"error: {line}", err=True)
+    options = [f" --submissions {submissions}" if submissions else "", f" --results {results}" if results else ""]
+    click.echo(f"next: fracbench leaderboard{''.join(options)}")
+    return 2 if refused else 1 if failures else 0
+
+
+def _interval(number: dict[str, Any]) -> str:
+    if number["value"] is None:
+        return "-"
+    return f"{number['value']:.3f} [{number['low']:.3f}, {number['high']:.3f}]"
+
+
+def _places(submissions: Path | None, results: Path | None) -> tuple[Path, Path | None]:
+    """Where results are looked for: starters shipped in the wheel have theirs in ./results."""
+    from fracbench.submissions import default_dir, results_dir
+
+    folder = submissions or default_dir()
+    if results is None and results_dir(folder, "x", None) == Path("results/x"):
+        results = Path("results")
+    return folder, results
+
+
+def _print_table(submissions: Path | None, results: Path | None, benchmark: str | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from fracbench.store import find_results
+    from fracbench.summary import rank
+
+    summaries = []
+    for folder in find_results(*_places(submissions, results)):
+        summary = folder.summary()
+        if summary is not None and benchmark in (None, summary["spec"]):
+            summaries.append(summary)
+    columns = ("rank", "submission", "headline [95 %]", "aligned sensitivity", "robust specificity",
+               "robust bal. acc.", "clean bal. acc.", "calibrated alignment", "n", "unranked because")  # fmt: skip
+    table = Table(*columns, title=benchmark)
+    for row in rank(summaries):
+        numbers = (row["headline"], *row["factors"].values(), row["robust"]["balanced_accuracy"],
+                   row["clean"]["balanced_accuracy"], row["calibrated_alignment"])  # fmt: skip
+        count = row["n"]
+        cells = [
+            str(row["rank"] or "-"),
+            row["submission"] + (" (control)" if row["control"] else ""),
+            *map(_interval, numbers),
+            f"{count['fractured']} + {count['normal']}",
+            "; ".join(row["unranked_because"]),
+        ]
+        table.add_row(*(Text(cell) for cell in cells))
+    console = Console()
+    console.width = max(console.width, 200)
+    console.print(table)
+
+
+@main.command()
+@click.argument("names", nargs=-1)
+@click.option("--benchmark", help="Only this benchmark spec.")
+@click.option("--submissions", type=FOLDER, help="Folder of submissions.")
+@click.option("--results", type=FOLDER, help="Folder of results.")
+@_shown
+def summarise(names: tuple[str, ...], benchmark: str | None, submissions: Path | None, results: Path | None) -> None:
+    """Recompute the scores from stored rows, without any model, and print the ranking."""
+    from fracbench import summary
+    from fracbench.errors import did_you_mean
+    from fracbench.store import TABLES, find_results
+
+    folders = find_results(*_places(submissions, results))
+    for name in names:
+        if name not in {folder.submission for folder in folders}:
+            hint = did_you_mean(name, {folder.submission for folder in folders})
+            raise InputError(f"no results of '{name}'.{hint} Run it first: fracbench run {name}")
+    for folder in folders:
+        run_record = folder.run()
+        wanted = not names or folder.submission in names
+        if run_record is None or not wanted or benchmark not in (None, run_record["spec"]):
+            continue
+        ours = not folder.self_reported
+        folder.write_summary(summary.summarise(run_record, {name: folder.table(name) for name in TABLES}))
+        if ours:
+            folder.reseal()
+    _print_table(submissions, results, benchmark)
+
+
+@main.command()
+@click.option("--submissions", type=FOLDER, help="Folder of submissions.")
+@click.option("--results", type=FOLDER, help="Folder of results.")
+@click.option("--host", default="localhost", show_default=True)
+@click.option("--port", type=int, default=8501, show_default=True)
+@_shown
+def leaderboard(submissions: Path | None, results: Path | None, host: str, port: int) -> int:
+    """Open the leaderboard in the browser."""
+    from importlib.metadata import entry_points
+
+    folder, results = _places(submissions, results)
+    (launch,) = entry_points(group="fracbench.leaderboard", name="default")
+    click.echo(f"leaderboard at http://{host}:{port} (stop with Ctrl-C)")
+    return subprocess.call(launch.load()(folder, results, host, port))
+
+
+@main.command()
+@click.argument("recipe")
+@click.option("--out", type=FOLDER, help="Submission folder to write.  [default: submissions/<name of the recipe>]")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--seed", type=int, help="Another seed than the recipe's.")
+@click.option("--force", is_flag=True, help="Replace weights that are there.")
+@_shown
+def train(recipe: str, out: Path | None, device: str, seed: int | None, force: bool) -> None:
+    """Train a starter from a RECIPE of the package into a submission folder."""
+    from fracbench import recipes
+
+    chosen = recipes.load(recipe)
+    from fracbench import training
+    from fracbench.runner import pick_device
+
+    folder = out or Path("submissions") / chosen.name
+    written = training.train(
+        chosen, folder, device=pick_device(device), seed=seed, force=force, report=lambda line: click.echo(line)
+    )
+    click.echo(f"wrote {written}")
+    click.echo(f"next: fracbench run {folder.name}")

@@ -1,0 +1,163 @@
+"""The five things a plugin can be. This is the one file a plugin author has to read.
+
+A plugin is a factory, usually a frozen dataclass: its fields are the parameters a benchmark spec or a
+submission may set, and the instance is called as below. Register it as an entry point
+``fracbench.<kind>`` or, in notebooks and tests, with ``fracbench.registry.register(kind, name)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from fracbench.errors import InputError, Unsupported
+from fracbench.schema import ThreatModel
+from fracbench.tensors import Attributions, Images, Labels, Logits, Maps, Masks, Scores
+
+__all__ = [
+    "AlignmentMetric",
+    "Attack",
+    "Dataset",
+    "Ensemble",
+    "Explainer",
+    "InputError",
+    "MarginModel",
+    "Model",
+    "Radiograph",
+    "Sample",
+    "Unsupported",
+]
+
+
+class Model(Protocol):
+    """Images in [0, 1] to two logits (no fracture, fracture); usually a ``torch.nn.Module``.
+
+    Normalising, repeating the channel and resizing happen inside, differentiably. A network with one
+    logit z is wrapped to (-z/2, z/2) by the framework; any other shape is refused.
+    """
+
+    def __call__(self, images: Images, /) -> Logits: ...
+
+
+@runtime_checkable
+class Attack(Protocol):
+    """Perturbed images: the strongest attempt for *every* image, also where the prediction survives.
+
+    Use ``generator`` for every random draw. The framework projects what is returned into the ball of
+    ``threat`` and into [0, 1], predicts again and decides; an attack that raises or returns a non-finite
+    value is a failed cell. Raise ``Unsupported`` for a norm the attack does not know.
+    """
+
+    def __call__(
+        self,
+        model: Model,
+        images: Images,
+        labels: Labels,
+        threat: ThreatModel,
+        *,
+        generator: torch.Generator,
+    ) -> Images: ...
+
+    @property
+    def passes(self) -> tuple[int, int]:
+        """The most (forward, backward) passes one image takes; what ``run --dry-run`` adds up."""
+
+
+@runtime_checkable
+class Ensemble(Attack, Protocol):
+    """An attack made of parts; the framework referees each part and keeps the lowest margin per image."""
+
+    @property
+    def parts(self) -> Mapping[str, Attack]: ...
+
+
+class MarginModel(nn.Module):
+    """The fracture margin z1 - z0 of a model, shape (batch,); ``network`` is the model itself.
+
+    ``through`` is a wrapper of ``network`` that calls go through (it counts passes).
+    """
+
+    def __init__(self, network: nn.Module, through: nn.Module | None = None) -> None:
+        super().__init__()
+        self.network = network
+        # in a tuple, so that the network is a submodule once: methods hook every submodule they see
+        self._through = (through or network,)
+
+    def forward(self, images: Images) -> Scores:
+        logits: torch.Tensor = self._through[0](images)
+        return logits[:, 1] - logits[:, 0]
+
+
+@runtime_checkable
+class Explainer(Protocol):
+    """Attributions on the method's native grid for the fracture margin.
+
+    ``sign`` tells the framework how to read them: ``positive`` keeps what speaks for a fracture,
+    ``absolute`` keeps size alone. The framework upsamples, blanks the padding and scales the maps.
+    Raise ``Unsupported`` with the reason where the method is not valid for the network.
+    """
+
+    sign: ClassVar[Literal["positive", "absolute"]]
+
+    def __call__(self, margin_model: MarginModel, images: Images) -> Attributions: ...
+
+    @property
+    def passes(self) -> tuple[int, int]:
+        """The most (forward, backward) passes one image takes."""
+
+
+@runtime_checkable
+class AlignmentMetric(Protocol):
+    """One score per image for maps (non-negative, maximum 1) against non-empty masks."""
+
+    name: ClassVar[str]
+    higher_is_better: ClassVar[bool]
+
+    def __call__(self, maps: Maps, masks: Masks) -> Scores: ...
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One row of a dataset, before its pixels are read.
+
+    ``group`` is the patient or near-duplicate group; ``annotated=False`` marks a fractured image that
+    has no mask and counts for robustness only.
+    """
+
+    id: str
+    label: int
+    group: str
+    annotated: bool = True
+    metadata: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Radiograph:
+    """Pixels at native size: ``image`` float32 (height, width) in [0, 1], ``instances`` bool (n, height, width)."""
+
+    image: NDArray[np.float32]
+    instances: NDArray[np.bool_]
+
+
+class Dataset(Protocol):
+    """Annotated radiographs. The factory takes ``root`` (a folder or None) and the spec's parameters."""
+
+    @property
+    def splits(self) -> Sequence[str]: ...
+
+    def samples(self, split: str) -> Sequence[Sample]:
+        """All rows of a split; raises ``InputError`` naming file and row for what is wrong."""
+
+    def read(self, sample: Sample) -> Radiograph: ...
+
+    def fingerprint(self, split: str) -> str:
+        """SHA-256 (hex) of the bytes used for this split."""
+
+
+PluginParams = Mapping[str, Any]

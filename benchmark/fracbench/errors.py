@@ -1,0 +1,27 @@
+"""What users see when something is wrong: one clear line that ends with what to type."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """The input is wrong: shown as it is, without a traceback, exit status 2.
+
+    ``faults`` holds one line for each fault found.
+    """
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class Unsupported(Exception):  # noqa: N818 - a verdict about a network, not an error
+    """Raised by a plugin whose method is not valid for this network or threat; the message says why."""
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """Return `` Did you mean 'x'?`` for the nearest choice, or an empty string."""
+    near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
+    return f" Did you mean '{near[0]}'?" if near else ""

@@ -1,0 +1,151 @@
+"""Around a network: the contract check, pass counting, micro-batches, and leaving it as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from fracbench.errors import InputError
+from fracbench.tensors import Images, Logits
+
+
+@dataclass
+class Passes:
+    """Images that went forward and backward through the network."""
+
+    forward: int = 0
+    backward: int = 0
+
+    def minus(self, earlier: Passes) -> Passes:
+        return Passes(self.forward - earlier.forward, self.backward - earlier.backward)
+
+    def copy(self) -> Passes:
+        return Passes(self.forward, self.backward)
+
+
+@dataclass
+class _Ledger:
+    passes: Passes = field(default_factory=Passes)
+
+
+class OneLogit(nn.Module):
+    """A one-logit network z, shape (batch, 1), as two logits (-z/2, z/2)."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Images) -> Logits:
+        z: Tensor = self.network(images)
+        return torch.cat([-z / 2, z / 2], dim=1)
+
+
+class Guarded(nn.Module):
+    """A checked model: counts passes, splits large batches, and keeps a module even for a plain function.
+
+    Beyond ``micro_batch`` images each slice is recomputed in the backward pass, so that memory stays
+    that of one micro-batch.
+    """
+
+    def __init__(self, network: nn.Module, micro_batch: int = 64) -> None:
+        super().__init__()
+        self.network = network
+        self.micro_batch = micro_batch
+        self._ledger = _Ledger()
+
+    @property
+    def passes(self) -> Passes:
+        return self._ledger.passes
+
+    def _counted(self, images: Tensor) -> Tensor:
+        passes = self._ledger.passes
+        passes.forward += len(images)
+        logits: Tensor = self.network(images)
+        if logits.requires_grad:
+
+            def count(_: Tensor) -> None:
+                passes.backward += len(images)
+
+            logits.register_hook(count)
+        return logits
+
+    def forward(self, images: Images) -> Logits:
+        if len(images) <= self.micro_batch:
+            return self._counted(images)
+        parts = images.split(self.micro_batch)
+        if torch.is_grad_enabled() and images.requires_grad:
+            return torch.cat([checkpoint(self._counted, part, use_reentrant=False) for part in parts])
+        return torch.cat([self._counted(part) for part in parts])
+
+
+class _Function(nn.Module):
+    def __init__(self, function: object) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, images: Images) -> Logits:
+        return self.function(images)  # type: ignore[operator]
+
+
+def guard(model: object, image_size: int, device: str | torch.device = "cpu", micro_batch: int = 64) -> Guarded:
+    """Check a model's contract on two images and wrap it.
+
+    A network with one logit is wrapped to two; any other output, a wrong size or a non-finite logit
+    raises ``InputError`` with what it returned.
+    """
+    if isinstance(model, Guarded):
+        return model
+    if not callable(model):
+        raise InputError(f"a model must be callable, got {type(model).__name__}")
+    network = model if isinstance(model, nn.Module) else _Function(model)
+    # two unlike images: a constant one hides a network that ignores or mixes its batch
+    probe = torch.linspace(0, 1, 2 * image_size**2, device=device).view(2, 1, image_size, image_size)
+    try:
+        with undisturbed(network), torch.no_grad():
+            logits = network(probe)
+    except Exception as error:
+        raise InputError(
+            f"the model fails on images of shape {tuple(probe.shape)}: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(logits, Tensor):
+        raise InputError(f"the model must return a tensor of shape (batch, 2), got {type(logits).__name__}")
+    if logits.shape == (2, 1):
+        network = OneLogit(network)
+    elif logits.shape != (2, 2):
+        raise InputError(
+            f"the model must return logits of shape (batch, 2), got {tuple(logits.shape)} for a batch of 2"
+        )
+    if not torch.isfinite(logits).all():
+        raise InputError("the model returns non-finite logits (NaN or infinity); check its weights")
+    return Guarded(network, micro_batch)
+
+
+@contextmanager
+def undisturbed(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode without parameter gradients inside; mode, gradients and hooks as before after it."""
+    modes = [(module, module.training) for module in model.modules()]
+    wanted = [(parameter, parameter.requires_grad, parameter.grad) for parameter in model.parameters()]
+    hooks = [
+        (getattr(module, name), dict(getattr(module, name)))
+        for module in model.modules()
+        for name in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    ]
+    try:
+        model.eval()
+        for parameter, _, _ in wanted:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+        for parameter, requires_grad, grad in wanted:
+            parameter.requires_grad_(requires_grad)
+            parameter.grad = grad
+        for live, before in hooks:
+            for key in [key for key in live if key not in before]:
+                del live[key]

@@ -1,0 +1,110 @@
+"""``fracbench.evaluate``: the same evaluation from Python, for any torch module."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fracbench import specs
+from fracbench.errors import InputError
+from fracbench.models import guard
+from fracbench.plan import Job, resolve
+from fracbench.runner import MICRO_BATCH, environment, evaluate_model, pick_device, prepare, record_of
+from fracbench.schema import BenchmarkSpec, PluginRef
+from fracbench.store import ResultFolder, digest
+from fracbench.summary import summarise
+
+
+@dataclass(frozen=True)
+class Result:
+    """One model under one benchmark.
+
+    ``summary`` is the leaderboard row; ``predictions``, ``alignment`` and ``images`` hold a row per image
+    (and attack, explainer); ``run`` is the record with resolved parameters and the status of each cell.
+    """
+
+    summary: dict[str, Any]
+    run: dict[str, Any]
+    tables: dict[str, pd.DataFrame]
+
+    @property
+    def predictions(self) -> pd.DataFrame:
+        return self.tables["predictions"]
+
+    @property
+    def alignment(self) -> pd.DataFrame:
+        return self.tables["alignment"]
+
+    @property
+    def images(self) -> pd.DataFrame:
+        return self.tables["images"]
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the files of a results folder into ``folder/<name>/<spec>``, where the leaderboard reads them."""
+        path = Path(folder) / self.run["submission"] / self.run["spec"]
+        ResultFolder(path, self.run["submission"], self.run["spec"]).write(self.tables, self.run, self.summary)
+        return path
+
+
+def _refs(names: Sequence[str | PluginRef], known: Sequence[PluginRef]) -> tuple[PluginRef, ...]:
+    by_name = {ref.name: ref for ref in known}
+    return tuple(
+        name if isinstance(name, PluginRef) else by_name.get(name, PluginRef(name=name)) for name in names
+    )
+
+
+def evaluate(
+    model: object,
+    benchmark: str = "phantom-v1",
+    data: str | Path | None = None,
+    device: str = "auto",
+    attacks: Sequence[str | PluginRef] | None = None,
+    explainers: Sequence[str | PluginRef] | None = None,
+    *,
+    name: str = "notebook",
+    limit: int | None = None,
+    budget: float = 1.0,
+) -> Result:
+    """Evaluate a torch module that maps images (batch, 1, H, W) in [0, 1] to logits (batch, 2).
+
+    With changed ``attacks`` or ``explainers`` (names of registered plugins, or ``PluginRef``), ``limit`` or
+    ``budget`` the result is custom and unranked. The panel is what remains of the spec's.
+    """
+    from torch import nn
+
+    spec: BenchmarkSpec = specs.load(benchmark)
+    changed: dict[str, Any] = {}
+    if attacks is not None:
+        changed["attacks"] = _refs(attacks, spec.attacks)
+    if explainers is not None:
+        changed["explainers"] = _refs(explainers, spec.explainers)
+        names = [ref.name for ref in changed["explainers"]]
+        changed["panel"] = tuple(n for n in spec.panel if n in names) or tuple(names)
+    try:
+        spec = BenchmarkSpec.model_validate(spec.model_copy(update=changed).model_dump())
+    except ValueError as error:
+        raise InputError(f"attacks or explainers: {error}") from None
+    job: Job = resolve(spec, data=None if data is None else str(data), limit=limit, budget=budget)
+    if changed:
+        job = Job(job.spec, job.dataset, job.split, job.batches, job.fingerprint, custom=True)
+    device = pick_device(device)
+    prepare(device)
+    micro_batch = MICRO_BATCH[device.partition(":")[0]]
+    home = next(iter(p.device for p in model.parameters()), None) if isinstance(model, nn.Module) else None
+    try:
+        moved = model.to(device) if isinstance(model, nn.Module) else model
+        outcome = evaluate_model(guard(moved, spec.image_size, device, micro_batch), job, device)
+    finally:
+        if isinstance(model, nn.Module) and home is not None:
+            model.to(home)
+    fields = {
+        "submission": name, "title": name, "authors": [], "control": False, "model": {"name": type(model).__name__},
+        "training": {"data": "not stated"}, "weights_sha256": None, "reported": {},
+    }  # fmt: skip
+    env = environment(job, device, micro_batch)
+    run = record_of(fields, job, outcome, env, digest(job.identity()))
+    return Result(summarise(run, outcome.tables), run, outcome.tables)

@@ -1,0 +1,102 @@
+"""What users see while a run goes on: a live bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+
+class Progress(Protocol):
+    """Told of every cell before it runs; ``weight`` is the cell's planned passes."""
+
+    def cell(self, label: str, weight: int, *, cached: bool) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+
+class Silent:
+    def cell(self, label: str, weight: int, *, cached: bool) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        pass
+
+
+class Clock:
+    """Time left, from the share of planned passes done; cells read back from disk tell nothing of speed."""
+
+    def __init__(self, total_weight: int) -> None:
+        self.left = total_weight
+        self.spent = 0
+        self._running = 0
+        self._start = time.monotonic()
+
+    def next(self, weight: int, cached: bool) -> None:
+        self.spent += self._running
+        self.left -= weight
+        self._running = 0 if cached else weight
+
+    def remaining(self) -> str:
+        if not self.spent:
+            return "estimating"
+        seconds = (time.monotonic() - self._start) / self.spent * (self.left + self._running)
+        minutes, seconds = divmod(round(seconds), 60)
+        return f"{minutes}:{seconds:02d} left"
+
+
+class Console:
+    """Progress over all cells of a run: cells done of all, the current cell, time left."""
+
+    def __init__(self, cells: int, weight: int, live: bool | None = None) -> None:
+        self.cells, self.done = cells, -1
+        self.submission = ""
+        self._clock = Clock(weight)
+        self._live = sys.stderr.isatty() if live is None else live
+        self._bar: Any = None
+        self._last_line = 0.0
+
+    def __enter__(self) -> Self:
+        if self._live:
+            from rich.console import Console as RichConsole
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+            from rich.progress import Progress as RichProgress
+
+            columns = (MofNCompleteColumn(), TextColumn("cells"), BarColumn(), TextColumn("{task.fields[left]}"),
+                       TextColumn("{task.description}", markup=False))  # fmt: skip
+            self._bar = RichProgress(*columns, console=RichConsole(stderr=True))
+            self._task = self._bar.add_task("", total=self.cells, left="")
+            self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+        if kind is None:
+            self.done = self.cells - 1
+            self._show("done", force=True)
+        if self._bar:
+            self._bar.stop()
+
+    def cell(self, label: str, weight: int, *, cached: bool) -> None:
+        self._clock.next(weight, cached)
+        self._show(f"{self.submission}: {label}")
+
+    def _show(self, text: str, force: bool = False) -> None:
+        self.done += 1
+        left = self._clock.remaining()
+        if self._bar:
+            self._bar.update(self._task, completed=self.done, description=text, left=left)
+        elif force or time.monotonic() - self._last_line > 5:
+            self._last_line = time.monotonic()
+            print(f"{self.done}/{self.cells} cells, {left}: {text}", file=sys.stderr, flush=True)
+
+    def skip(self, cells: int, weight: int) -> None:
+        """A submission that is finished already, or could not be loaded."""
+        self.done += cells
+        self._clock.left -= weight
+
+    def note(self, text: str) -> None:
+        if self._bar:
+            self._bar.console.print(text, markup=False, highlight=False)
+        else:
+            print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,127 @@
+"""Names to lazy factories: entry points ``fracbench.<kind>`` and what this process registered itself."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, TypeVar
+
+from fracbench.errors import InputError, did_you_mean
+
+KINDS = ("models", "attacks", "explainers", "metrics", "datasets")
+Factory = Callable[..., Any]
+F = TypeVar("F", bound=Factory)
+
+_registered: dict[tuple[str, str], Factory] = {}
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One registered plugin: where its code is and which package brought it."""
+
+    name: str
+    target: str
+    package: str
+
+
+def _check_kind(kind: str) -> None:
+    if kind not in KINDS:
+        raise InputError(
+            f"unknown kind '{kind}'.{did_you_mean(kind, KINDS)} Kinds are: {', '.join(KINDS)}"
+        )
+
+
+def _package(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else "unknown"
+
+
+def _points(kind: str) -> dict[str, EntryPoint]:
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=f"fracbench.{kind}"):
+        other = found.setdefault(point.name, point)
+        if other.value != point.value:
+            raise InputError(
+                f"two packages register {kind[:-1]} '{point.name}': {_package(other)} ({other.value}) and "
+                f"{_package(point)} ({point.value}); uninstall one of them"
+            )
+    return found
+
+
+def register(kind: str, name: str) -> Callable[[F], F]:
+    """Register a factory in this process; for notebooks and tests. Duplicates raise ``InputError``."""
+    _check_kind(kind)
+
+    def add(factory: F) -> F:
+        if name in names(kind):
+            raise InputError(f"{kind[:-1]} '{name}' is registered already; choose another name")
+        _registered[kind, name] = factory
+        return factory
+
+    return add
+
+
+def unregister(kind: str, name: str) -> None:
+    """Take back what ``register`` added."""
+    del _registered[kind, name]
+
+
+def names(kind: str) -> list[str]:
+    """Sorted names of all plugins of a kind, without importing any of them."""
+    return [listing.name for listing in listings(kind)]
+
+
+def listings(kind: str) -> list[Listing]:
+    """All plugins of a kind, sorted by name, without importing any of them."""
+    _check_kind(kind)
+    rows = [Listing(point.name, point.value, _package(point)) for point in _points(kind).values()]
+    rows += [
+        Listing(name, f"{factory.__module__}:{factory.__qualname__}", "this process")
+        for (of, name), factory in _registered.items()
+        if of == kind
+    ]
+    return sorted(rows, key=lambda row: row.name)
+
+
+def load(kind: str, name: str) -> Factory:
+    """Import a plugin and return its factory, which takes the plugin's parameters.
+
+    Raises ``InputError`` with the nearest name when there is none, and when its code cannot be imported.
+    """
+    _check_kind(kind)
+    if (kind, name) in _registered:
+        return _registered[kind, name]
+    points = _points(kind)
+    if name not in points:
+        raise InputError(
+            f"unknown {kind[:-1]} '{name}'.{did_you_mean(name, names(kind))} See `fracbench list {kind}`."
+        )
+    try:
+        return points[name].load()
+    except Exception as error:
+        raise InputError(
+            f"{kind[:-1]} '{name}' of package {_package(points[name])} cannot be imported: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def make(kind: str, name: str, params: Mapping[str, Any], **given: Any) -> Any:
+    """Load a plugin and build it; an unknown parameter or a refused value is an ``InputError``."""
+    factory = load(kind, name)
+    accepted = inspect.signature(factory).parameters
+    if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values()):
+        given = {key: value for key, value in given.items() if key in accepted}
+        known = [key for key in accepted if key not in given]
+        for key in params:
+            if key not in known:
+                raise InputError(
+                    f"{kind[:-1]} '{name}' has no parameter '{key}'.{did_you_mean(key, known)} "
+                    f"It takes: {', '.join(known) or 'none'}"
+                )
+    try:
+        return factory(**params, **given)
+    except InputError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{kind[:-1]} '{name}': {error}") from error

@@ -1,0 +1,184 @@
+"""What YAML and JSON files may say: threat models, benchmark specs, submissions. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+SCHEMA_VERSION = 1
+NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,63}$"
+
+Norm = Literal["linf", "l2"]
+
+
+def parse_epsilon(text: str | int | float) -> float:
+    """Turn a fraction such as ``2/255`` or ``0.5/255`` into a float.
+
+    Raises ``ValueError`` for what is not a positive fraction below 1 (Linf) in pixel units; the common
+    slip of writing ``4`` for ``4/255`` is named. L2 radii above 1 are written as a fraction too: ``2/1``.
+    """
+    written = str(text).strip()
+    parts = written.split("/")
+    try:
+        if len(parts) > 2:
+            raise ValueError
+        value = Fraction(parts[0]) / (Fraction(parts[1]) if len(parts) == 2 else 1)
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(f"'{written}' is not a fraction; write an epsilon like 2/255") from None
+    if value <= 0:
+        raise ValueError(f"epsilon {written} is not positive; write a fraction like 2/255")
+    if len(parts) == 1 and value >= 1:
+        raise ValueError(f"epsilon {written} exceeds the pixel range [0, 1]; did you mean {written}/255?")
+    return float(value)
+
+
+@dataclass(frozen=True)
+class ThreatModel:
+    """A ball of radius ``epsilon`` (pixels in [0, 1]) in the norm ``linf`` or ``l2``."""
+
+    norm: Norm
+    epsilon: float
+
+    def __post_init__(self) -> None:
+        if self.norm not in ("linf", "l2"):
+            raise ValueError(f"unknown norm '{self.norm}'; write linf or l2")
+        if not self.epsilon > 0:
+            raise ValueError(f"epsilon must be positive, got {self.epsilon}")
+        if self.norm == "linf" and self.epsilon > 1:
+            raise ValueError(f"epsilon {self.epsilon} exceeds the pixel range; did you mean /255?")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _checked_epsilon(text: str) -> str:
+    parse_epsilon(text)
+    return text
+
+
+Epsilon = Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(_checked_epsilon)]
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+
+
+class PluginRef(_Strict):
+    """A registered plugin and its parameters; never an import path."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
+    params: dict[str, Any] = {}
+
+
+class Ladder(_Strict):
+    """The rungs of the robustness curve, ascending, and the attack that climbs them."""
+
+    epsilons: tuple[Epsilon, ...]
+    attack: PluginRef
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Ladder:
+        values = [parse_epsilon(e) for e in self.epsilons]
+        if values != sorted(set(values)):
+            raise ValueError("ladder epsilons must ascend without repeats")
+        return self
+
+
+class ThreatSpec(_Strict):
+    """A threat model with its reference epsilon and, if any, its ladder."""
+
+    norm: Norm
+    epsilon: Epsilon
+    ladder: Ladder | None = None
+
+    @property
+    def model(self) -> ThreatModel:
+        return ThreatModel(self.norm, parse_epsilon(self.epsilon))
+
+
+class SampleCount(_Strict):
+    """How many images of each class are evaluated; None takes all."""
+
+    fractured: int | None = None
+    normal: int | None = None
+
+
+class BenchmarkSpec(_Strict):
+    """A versioned benchmark: a submission can change none of it."""
+
+    name: Name
+    title: str
+    note: str = ""
+    dataset: PluginRef
+    split: str = "test"
+    images: SampleCount = SampleCount()
+    image_size: int = Field(ge=16, le=2048)
+    threat: ThreatSpec
+    attacks: tuple[PluginRef, ...] = Field(min_length=1)
+    explainers: tuple[PluginRef, ...] = Field(min_length=1)
+    panel: tuple[str, ...] = Field(min_length=1)
+    metrics: tuple[str, ...] = Field(min_length=1)
+    tolerance: str = "15/224"
+    seed: int = 0
+    logical_batch: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> BenchmarkSpec:
+        for kind, refs in (("attacks", self.attacks), ("explainers", self.explainers)):
+            names = [ref.name for ref in refs]
+            if len(names) != len(set(names)):
+                raise ValueError(f"{kind} are listed twice")
+        missing = set(self.panel) - {ref.name for ref in self.explainers}
+        if missing:
+            raise ValueError(f"panel names explainers the spec does not run: {', '.join(sorted(missing))}")
+        return self
+
+    @property
+    def tolerance_px(self) -> float:
+        """Hit tolerance in pixels of the spec's image size."""
+        return float(Fraction(self.tolerance)) * self.image_size
+
+
+class Weights(_Strict):
+    """A safetensors file (or a state dict that loads with ``weights_only=True``) beside the YAML file."""
+
+    file: str | None = None
+    url: str | None = None
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Weights:
+        if (self.file is None) == (self.url is None):
+            raise ValueError("give either file or url")
+        if self.url is not None and self.sha256 is None:
+            raise ValueError("a url needs its sha256")
+        return self
+
+
+class Training(_Strict):
+    """What the model was trained on, how, with which seed and for how long."""
+
+    data: str
+    recipe: str | None = None
+    threat: str | None = None
+    seed: int | None = None
+    seconds: float | None = None
+    device: str | None = None
+
+
+class Submission(_Strict):
+    """``submissions/<name>/submission.yaml``."""
+
+    name: Name
+    title: str = Field(max_length=200)
+    authors: tuple[str, ...] = Field(min_length=1)
+    contact: str | None = None
+    licence: str
+    benchmarks: tuple[Name, ...] = Field(min_length=1)
+    model: PluginRef
+    weights: Weights | None = None
+    training: Training
+    control: bool = False
+    reported: dict[str, float] = {}
+    links: tuple[str, ...] = ()

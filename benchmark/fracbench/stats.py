@@ -1,0 +1,75 @@
+"""Intervals for means over images that come in groups (patients, near-duplicates)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm
+
+DRAWS = 10_000
+FEW = 5  # successes or failures below which a bootstrap of a proportion says too little
+
+
+def resample(groups: ArrayLike, seed: int = 0, draws: int = DRAWS) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Bootstrap over groups: (draws, n_groups) counts and the group number of each row."""
+    names, index = np.unique(np.asarray(groups), return_inverse=True)
+    rng = np.random.default_rng(seed)
+    counts = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
+    return counts, index
+
+
+def _per_group(values: NDArray[np.float64], index: NDArray[np.int64], n: int) -> NDArray[np.float64]:
+    return np.bincount(index, weights=values, minlength=n)
+
+
+def wilson(mean: float, n: int, level: float) -> tuple[float, float]:
+    """Wilson's score interval for a proportion ``mean`` of ``n``."""
+    z = norm.ppf(0.5 + level / 2)
+    centre = (mean + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(mean * (1 - mean) / n + z**2 / (4 * n**2))
+    return float(max(0.0, centre - half)), float(min(1.0, centre + half))
+
+
+def proportion(values: ArrayLike, groups: ArrayLike, level: float = 0.95) -> dict[str, float | int]:
+    """Mean of per-image values in [0, 1] with its interval: ``value``, ``low``, ``high``, ``n``.
+
+    Percentile bootstrap clustered by group; Wilson on the number of groups where fewer than five
+    successes or failures are there. Without images everything is NaN.
+    """
+    given = np.asarray(values, dtype=float)
+    if len(given) == 0:
+        return {"value": np.nan, "low": np.nan, "high": np.nan, "n": 0}
+    mean = float(given.mean())
+    if min(given.sum(), (1 - given).sum()) < FEW:
+        low, high = wilson(mean, len(np.unique(np.asarray(groups))), level)
+    else:
+        counts, index = resample(groups)
+        sums, sizes = (_per_group(v, index, counts.shape[1]) for v in (given, np.ones_like(given)))
+        means = (counts @ sums) / (counts @ sizes)
+        low, high = (float(q) for q in np.quantile(means, [(1 - level) / 2, (1 + level) / 2]))
+    return {"value": mean, "low": low, "high": high, "n": len(given)}
+
+
+def ratio(numerators: ArrayLike, denominators: ArrayLike, groups: ArrayLike, level: float = 0.95) -> tuple[float, float]:
+    """Bootstrap interval of a ratio of sums over images, clustered by group."""
+    top, bottom = np.asarray(numerators, dtype=float), np.asarray(denominators, dtype=float)
+    if len(top) == 0:
+        return np.nan, np.nan
+    counts, index = resample(groups)
+    n = counts.shape[1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = (counts @ _per_group(top, index, n)) / (counts @ _per_group(bottom, index, n))
+    low, high = np.nanquantile(ratios, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def auroc(scores: ArrayLike, labels: ArrayLike) -> float:
+    """Area under the ROC curve, ties counted half; NaN where a class is missing."""
+    from scipy.stats import rankdata
+
+    given, positive = np.asarray(scores, dtype=float), np.asarray(labels) == 1
+    n_positive, n_negative = int(positive.sum()), int((~positive).sum())
+    if not n_positive or not n_negative:
+        return float("nan")
+    ranks = rankdata(given)[positive].sum()
+    return float((ranks - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))

@@ -1,0 +1,236 @@
+"""The only reader and writer of results. Every file appears whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import io
+import json
+import os
+import secrets
+import shutil
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fracbench.errors import InputError
+from fracbench.schema import SCHEMA_VERSION
+
+TABLES = ("images", "predictions", "alignment", "gallery")
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write under a temporary name, then rename: a kill leaves the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def digest(content: Any) -> str:
+    """SHA-256 (hex) of plain data in canonical JSON."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def cache_dir() -> Path:
+    """The user's cache folder for fracbench (``FRACBENCH_CACHE``, else below ``XDG_CACHE_HOME``)."""
+    given = os.environ.get("FRACBENCH_CACHE")
+    return Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "fracbench"
+
+
+def _secret() -> bytes:
+    """A key of this user that no submission knows: results that came with one are not taken for ours."""
+    path = cache_dir() / "key"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(secrets.token_bytes(32))
+        except FileExistsError:
+            pass
+    return path.read_bytes()
+
+
+def keyed_digest(content: Any) -> str:
+    """Like ``digest``, under this user's key."""
+    return hmac.new(_secret(), digest(content).encode(), "sha256").hexdigest()
+
+
+@dataclass
+class CellResult:
+    """What one finished or failed cell holds: a record, tables, and images still to be explained."""
+
+    record: dict[str, Any]
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    images: np.ndarray | None = None
+
+    @property
+    def status(self) -> str:
+        return str(self.record["status"])
+
+
+class CellFolder:
+    """One immutable file per finished cell, named by the hash of everything that determines it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def _path(self, identity: Mapping[str, Any]) -> Path:
+        return self.folder / f"{keyed_digest(identity)[:40]}.zip"
+
+    def read(self, identity: Mapping[str, Any]) -> CellResult | None:
+        """The finished cell, or None; a damaged file counts as missing."""
+        path = self._path(identity)
+        try:
+            with zipfile.ZipFile(path) as archive:
+                if archive.testzip() is not None:
+                    return None
+                record = json.loads(archive.read("record.json"))
+                tables = {
+                    name.removesuffix(".parquet"): pd.read_parquet(io.BytesIO(archive.read(name)))
+                    for name in archive.namelist()
+                    if name.endswith(".parquet")
+                }
+                images = None
+                if "images.npy" in archive.namelist():
+                    images = np.load(io.BytesIO(archive.read("images.npy")), allow_pickle=False)
+        except (FileNotFoundError, zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError):
+            return None
+        return CellResult(record, tables, images) if record["status"] != "failed" else None
+
+    def write(self, identity: Mapping[str, Any], result: CellResult) -> None:
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            archive.writestr("record.json", json.dumps(result.record))
+            for name, table in result.tables.items():
+                piece = io.BytesIO()
+                table.to_parquet(piece, index=False)
+                archive.writestr(f"{name}.parquet", piece.getvalue())
+            if result.images is not None:
+                piece = io.BytesIO()
+                np.save(piece, result.images, allow_pickle=False)
+                archive.writestr("images.npy", piece.getvalue())
+        write_atomic(self._path(identity), buffer.getvalue())
+
+    def remove(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class ResultFolder:
+    """``<results>/<spec>/`` of one submission."""
+
+    path: Path
+    submission: str
+    spec: str
+
+    def _json(self, name: str) -> dict[str, Any] | None:
+        file = self.path / name
+        if not file.is_file():
+            return None
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+        except (ValueError, OSError) as error:
+            raise InputError(f"{file}: cannot be read ({error}); delete it and run again") from None
+        if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
+            found = content.get("schema_version") if isinstance(content, dict) else type(content).__name__
+            raise InputError(f"{file}: schema version {found}, this fracbench reads {SCHEMA_VERSION}; run again")
+        return content
+
+    def summary(self) -> dict[str, Any] | None:
+        """``summary.json``, or None while a run goes on. Raises ``InputError`` for a broken file."""
+        return self._json("summary.json")
+
+    def run(self) -> dict[str, Any] | None:
+        return self._json("run.json")
+
+    def table(self, name: str) -> pd.DataFrame:
+        """One of ``TABLES``. Raises ``InputError`` for a missing or broken file."""
+        file = self.path / f"{name}.parquet"
+        try:
+            return pd.read_parquet(file)
+        except FileNotFoundError:
+            raise InputError(f"{file}: missing; run again") from None
+        except (OSError, ValueError) as error:
+            raise InputError(f"{file}: cannot be read ({error}); delete it and run again") from None
+
+    def gallery(self) -> pd.DataFrame:
+        return self.table("gallery")
+
+    @property
+    def cells(self) -> CellFolder:
+        return CellFolder(self.path / "cells")
+
+    def _seal(self, run: Mapping[str, Any]) -> str:
+        unsealed = {key: value for key, value in run.items() if key != "seal"}
+        return keyed_digest({"run": unsealed, "summary": self._json("summary.json"), "tables": self._hashes()})
+
+    def _hashes(self) -> dict[str, str]:
+        found = {}
+        for name in TABLES:
+            file = self.path / f"{name}.parquet"
+            found[name] = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
+        return found
+
+    @property
+    def self_reported(self) -> bool:
+        """Whether these files were not written by this user's fracbench."""
+        run = self.run()
+        return run is None or not hmac.compare_digest(str(run.get("seal", "")), self._seal(run))
+
+    def write(self, tables: Mapping[str, pd.DataFrame], run: dict[str, Any], summary: dict[str, Any]) -> None:
+        """Write all files of a finished run; ``run.json`` last, since it marks the run as whole."""
+        (self.path / "run.json").unlink(missing_ok=True)
+        for name in TABLES:
+            buffer = io.BytesIO()
+            tables[name].to_parquet(buffer, index=False)
+            write_atomic(self.path / f"{name}.parquet", buffer.getvalue())
+        self.write_summary(summary)
+        write_atomic(self.path / "run.json", _json_bytes(run | {"seal": self._seal(run)}))
+
+    def write_summary(self, summary: dict[str, Any]) -> None:
+        write_atomic(self.path / "summary.json", _json_bytes(summary))
+
+    def reseal(self) -> None:
+        """Seal again after the summary of results that are ours was recomputed."""
+        run = self.run()
+        if run is not None:
+            write_atomic(self.path / "run.json", _json_bytes(run | {"seal": self._seal(run)}))
+
+
+def _json_bytes(content: Any) -> bytes:
+    return (json.dumps(_finite(content), indent=1) + "\n").encode()
+
+
+def _finite(content: Any) -> Any:
+    """JSON has no NaN; undefined numbers are null."""
+    if isinstance(content, Mapping):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    if isinstance(content, float | np.floating):
+        return float(content) if np.isfinite(content) else None
+    return content.item() if isinstance(content, np.generic) else content
+
+
+def find_results(submissions: Path, results: Path | None) -> list[ResultFolder]:
+    """All result folders: beside the submissions, and below ``results`` where it is given."""
+    found: dict[Path, ResultFolder] = {}
+    places = [(submissions, "*/results/*")] + ([(results, "*/*")] if results is not None else [])
+    for root, pattern in places:
+        for path in sorted(root.glob(pattern)):
+            if path.is_dir() and ((path / "summary.json").exists() or (path / "cells").is_dir()):
+                owner = path.parent.parent.name if pattern.endswith("results/*") else path.parent.name
+                found.setdefault(path.resolve(), ResultFolder(path, owner, path.name))
+    return list(found.values())

@@ -1,0 +1,137 @@
+"""Finds submissions, says where their results go, and loads their models."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fracbench import registry
+from fracbench.errors import InputError, did_you_mean
+from fracbench.schema import NAME_PATTERN, Submission
+from fracbench.yamlio import read
+
+if TYPE_CHECKING:
+    from fracbench.models import Guarded
+
+_CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A submission and the folder it came from; ``results`` is the folder its specs' results go below."""
+
+    submission: Submission
+    folder: Path
+    results: Path
+
+    @property
+    def name(self) -> str:
+        return self.submission.name
+
+
+def starters_dir() -> Path:
+    """Folder of the starter submissions: the checkout's, else the one shipped in the wheel."""
+    if (_CHECKOUT / "pyproject.toml").is_file() and (_CHECKOUT / "submissions").is_dir():
+        return _CHECKOUT / "submissions"
+    return Path(__file__).parent / "starters"
+
+
+def default_dir() -> Path:
+    """``./submissions`` where there is one, else the starters."""
+    local = Path("submissions")
+    return local if local.is_dir() else starters_dir()
+
+
+def results_dir(submissions: Path, name: str, results: Path | None) -> Path:
+    """Where a submission's results go: beside its YAML, or below ``results``; starters' go to ``./results``."""
+    if results is None and submissions.resolve() == (Path(__file__).parent / "starters").resolve():
+        results = Path("results")
+    return submissions / name / "results" if results is None else results / name
+
+
+def read_entry(file: Path, submissions: Path, results: Path | None) -> Entry:
+    """Read one ``submission.yaml``; its name must be its folder's."""
+    submission = read(file, Submission)
+    if submission.name != file.parent.resolve().name:
+        raise InputError(f"{file}: name '{submission.name}' must equal its folder's name '{file.parent.name}'")
+    return Entry(submission, file.parent, results_dir(submissions, submission.name, results))
+
+
+def discover(submissions: Path, results: Path | None, names: Sequence[str] = ()) -> list[Entry]:
+    """All submissions of a folder, or the named ones, sorted by name; every fault on a line of its own."""
+    if not submissions.is_dir():
+        raise InputError(f"{submissions}: no such folder; pass --submissions DIR")
+    files = {file.parent.name: file for file in sorted(submissions.glob("*/submission.yaml"))}
+    if not files:
+        raise InputError(f"{submissions}: no */submission.yaml in it; pass --submissions DIR")
+    faults: list[str] = []
+    for name in names:
+        if name not in files:
+            hint = did_you_mean(name, files)
+            faults.append(f"unknown submission '{name}'.{hint} {submissions} has: {', '.join(files)}")
+    entries = []
+    for name in names or files:
+        if name in files:
+            try:
+                entries.append(read_entry(files[name], submissions, results))
+            except InputError as error:
+                faults += error.faults
+    if faults:
+        raise InputError(*faults)
+    return sorted({entry.name: entry for entry in entries}.values(), key=lambda entry: entry.name)
+
+
+def weights_file(entry: Entry) -> Path | None:
+    """The weights beside the YAML, hash checked; None for a model without weights."""
+    weights = entry.submission.weights
+    if weights is None:
+        return None
+    where = f"{entry.folder / 'submission.yaml'}: weights"
+    if weights.file is None:
+        raise InputError(f"{where}: url is not supported yet; download it and write file: NAME")
+    path = entry.folder / weights.file
+    if path.is_symlink() or not path.resolve().is_relative_to(entry.folder.resolve()):
+        raise InputError(f"{where}: '{weights.file}' leaves the submission's folder; put the file beside the YAML")
+    if not path.is_file():
+        raise InputError(f"{where}: {path} does not exist")
+    if weights.sha256 is not None and file_hash(path) != weights.sha256:
+        raise InputError(f"{where}: sha256 of {path} is {file_hash(path)}, not the one declared")
+    return path
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 (hex) of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load_model(entry: Entry, image_size: int, device: str, micro_batch: int) -> Guarded:
+    """Build the model, load its weights strictly, check its contract."""
+    import torch
+    from safetensors.torch import load_file
+
+    from fracbench.models import guard
+
+    model = registry.make("models", entry.submission.model.name, entry.submission.model.params)
+    path = weights_file(entry)
+    if path is not None:
+        try:
+            if path.suffix == ".safetensors":
+                state = load_file(path)
+            else:
+                state = torch.load(path, map_location="cpu", weights_only=True)
+            model.load_state_dict(state, strict=True)
+        except Exception as error:
+            reason = re.sub(r"\s+", " ", str(error))[:300]
+            raise InputError(f"{path}: weights do not load into {entry.submission.model.name}: {reason}") from error
+    if isinstance(model, torch.nn.Module):
+        model = model.to(device).eval()
+    return guard(model, image_size, device, micro_batch)
+
+
+def valid_name(name: str) -> bool:
+    return re.fullmatch(NAME_PATTERN, name) is not None

@@ -1,0 +1,1 @@
+"""The built-in plugins of fracbench, registered through the same door as anyone's."""

@@ -1,0 +1,44 @@
+"""Groups of images that must stay together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from fracbench.errors import InputError
+
+
+def read(path: Path) -> list[list[str]]:
+    """Groups of file names from a JSON file {"groups": [[name, ...], ...]}; ``InputError`` for another."""
+    try:
+        return [[str(name) for name in group] for group in json.loads(path.read_bytes())["groups"] if group]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f'{path}: is no list of groups; write {{"groups": [["a.jpg", "b.jpg"]]}}') from error
+
+
+def joined(names: Iterable[str], links: Iterable[Sequence[str]]) -> dict[str, str]:
+    """Name of the group of each image: the first of all names that links tie to it, in sorted order.
+
+    Links may name images that are not among ``names``; they still tie the others together.
+    """
+    parent: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        parent.setdefault(name, name)
+        while parent[name] != name:
+            parent[name] = name = parent[parent[name]]
+        return name
+
+    for link in links:
+        for name in link[1:]:
+            first, last = sorted((root(link[0]), root(name)))
+            parent[last] = first
+    return {name: root(name) for name in names}
+
+
+def position(seed: int, group: str) -> float:
+    """A group's place in [0, 1), the same for ever: its first 8 bytes of SHA-256(``seed:group``)."""
+    digest = hashlib.sha256(f"{seed}:{group}".encode()).digest()
+    return (int.from_bytes(digest[:8], "big") >> 11) / 2**53

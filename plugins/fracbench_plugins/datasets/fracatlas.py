@@ -1,0 +1,188 @@
+"""FracAtlas (Abedeen et al., Scientific Data 2023, CC BY 4.0) in the layout of its official archive."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from fracbench.contracts import Radiograph, Sample
+from fracbench.errors import InputError, did_you_mean
+
+from fracbench_plugins.datasets import _groups, _imaging
+from fracbench_plugins.datasets._coco import Annotation, read_annotations
+
+SPLITS = ("train", "val", "test")
+_FOLDERS = ("Fractured", "Non_fractured")
+_COCO = "Annotations/COCO JSON/COCO_fracture_masks.json"
+_LAYOUT = (*(f"images/{folder}" for folder in _FOLDERS), _COCO, "dataset.csv")
+_PARTS = ("hand", "leg", "hip", "shoulder")
+_VIEWS = ("frontal", "lateral", "oblique")
+
+
+@dataclass(frozen=True)
+class FracAtlas:
+    """The FracAtlas radiographs below ``root``, split by group with the shares ``fractions``.
+
+    An annotation decides the label, whatever dataset.csv says; an image in ``Fractured/`` without a polygon
+    is fractured and not annotated. Every polygon is an instance. Groups are byte-identical images and
+    those of ``groups``, a JSON list of near-duplicates ({"groups": [[name, ...], ...]}) relative to root; by
+    default ``near-duplicates.json`` in root or ``<root>-near-duplicates.json`` beside it, if there. A group
+    lies in one split, by a hash of ``seed`` and its name. A group with opposite labels is ambiguous: it
+    is kept where it falls into train and left out where it falls into val or test.
+    """
+
+    root: Path | None
+    fractions: Sequence[float] = (0.7, 0.1, 0.2)
+    seed: int = 0
+    groups: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        shares = tuple(self.fractions)
+        if len(shares) != 3 or min(shares) < 0 or not math.isclose(sum(shares), 1):
+            raise InputError(f"fractions are {list(shares)}; write three that sum to 1: [0.7, 0.1, 0.2]")
+        object.__setattr__(self, "fractions", shares)
+
+    @property
+    def splits(self) -> Sequence[str]:
+        return SPLITS
+
+    def samples(self, split: str) -> Sequence[Sample]:
+        """All images of a split, sorted by id, which is the file name."""
+        if split not in SPLITS:
+            near = did_you_mean(split, SPLITS)
+            raise InputError(f"fracatlas has no split '{split}'.{near} It has: {', '.join(SPLITS)}")
+        return self._by_split[split]
+
+    def read(self, sample: Sample) -> Radiograph:
+        """Pixels and polygons of one image at native size, upright; a truncated JPEG is grey at its end."""
+        path = self._files.get(sample.id)
+        if path is None:
+            raise InputError(f"{self._folder}: has no image '{sample.id}'; take samples from this dataset")
+        try:
+            image = _imaging.read_gray(path, tolerant=True)
+        except ValueError as error:
+            raise InputError(f"{path}: {error}; unpack the archive again") from error
+        annotation = self._annotations.get(sample.id)
+        if annotation is None:
+            return Radiograph(image, np.zeros((0, *image.shape), bool))
+        if annotation.size != image.shape:
+            (height, width), (rows, columns) = annotation.size, image.shape
+            raise InputError(
+                f"{path}: image has {columns} x {rows} pixels and its annotation {width} x {height}; "
+                "unpack the archive again"
+            )
+        return Radiograph(image, annotation.instances())
+
+    def fingerprint(self, split: str) -> str:
+        """SHA-256 (hex) over the bytes of the split's images, their annotations, labels and groups."""
+        return _imaging.combined(
+            [
+                json.dumps(
+                    [self._digests[s.id], s.id, s.label, s.group, dict(s.metadata), self._outlines(s.id)]
+                )
+                for s in self.samples(split)
+            ]
+        )
+
+    @cached_property
+    def _folder(self) -> Path:
+        if self.root is None:
+            raise InputError("fracatlas needs --data DIR")
+        root = Path(self.root)
+        missing = [part for part in _LAYOUT if not (root / part).exists()]
+        if missing:
+            inner = root / "FracAtlas"
+            near = f". Did you mean {inner}?" if (inner / missing[0]).exists() else ""
+            raise InputError(
+                f"{root}: '{missing[0]}' is missing; give the folder of the unpacked FracAtlas archive with "
+                f"{', '.join(_LAYOUT)}{near}"
+            )
+        return root
+
+    def _outlines(self, name: str) -> Sequence[Sequence[float]] | None:
+        annotation = self._annotations.get(name)
+        return None if annotation is None else annotation.polygons
+
+    @cached_property
+    def _files(self) -> dict[str, Path]:
+        places = (self._folder / "images" / folder for folder in _FOLDERS)
+        found = sorted(path for place in places for path in place.iterdir() if path.suffix.lower() == ".jpg")
+        return {path.name: path for path in found}
+
+    @cached_property
+    def _annotations(self) -> dict[str, Annotation]:
+        return read_annotations(self._folder / _COCO)
+
+    @cached_property
+    def _metadata(self) -> dict[str, dict[str, str | bool]]:
+        with (self._folder / "dataset.csv").open(encoding="utf-8-sig", newline="") as file:
+            return {row.get("image_id", ""): _facts(row) for row in csv.DictReader(file)}
+
+    @cached_property
+    def _digests(self) -> dict[str, str]:
+        return {name: _imaging.digest(path) for name, path in self._files.items()}
+
+    def _links(self) -> list[list[str]]:
+        same = defaultdict(list)
+        for name, digest in self._digests.items():
+            same[digest].append(name)
+        return [*same.values(), *self._near_duplicates()]
+
+    def _near_duplicates(self) -> list[list[str]]:
+        root = self._folder.absolute()
+        default = (root / "near-duplicates.json", root.parent / f"{root.name}-near-duplicates.json")
+        paths = default if self.groups is None else (root / self.groups,)
+        path = next((path for path in paths if path.is_file()), None)
+        if path is not None:
+            return _groups.read(path)
+        if self.groups is None:
+            return []
+        raise InputError(f"{paths[0]}: there is no such file; write groups as a path relative to --data")
+
+    @cached_property
+    def _by_split(self) -> dict[str, list[Sample]]:
+        listed = dict.fromkeys(self._metadata, "dataset.csv") | dict.fromkeys(self._annotations, _COCO)
+        absent = {name: source for name, source in listed.items() if name not in self._files}
+        if absent:
+            text = "there is no such image; unpack the archive again"
+            raise InputError(*(f"{source}: {name}: {text}" for name, source in absent.items()))
+        groups = _groups.joined(self._files, self._links())
+        samples = [self._sample(name, groups[name]) for name in sorted(self._files)]
+        labels: dict[str, set[int]] = defaultdict(set)
+        for sample in samples:
+            labels[sample.group].add(sample.label)
+        splits: dict[str, list[Sample]] = {split: [] for split in SPLITS}
+        for sample in samples:
+            split = self._split(sample.group)
+            if split == "train" or len(labels[sample.group]) == 1:
+                splits[split].append(sample)
+        return splits
+
+    def _sample(self, name: str, group: str) -> Sample:
+        annotation = self._annotations.get(name)
+        fractured = annotation is not None or self._files[name].parent.name == "Fractured"
+        annotated = not fractured or (annotation is not None and bool(annotation.polygons))
+        return Sample(name, int(fractured), group, annotated, self._metadata.get(name, {}))
+
+    def _split(self, group: str) -> str:
+        bounds = list(itertools.accumulate(self.fractions))[:-1]
+        return SPLITS[sum(_groups.position(self.seed, group) >= bound for bound in bounds)]
+
+
+def _facts(row: Mapping[str, str]) -> dict[str, str | bool]:
+    parts = [part for part in _PARTS if row.get(part) == "1"]
+    body_part = "mixed" if len(parts) > 1 or row.get("mixed") == "1" else "".join(parts) or "unknown"
+    return {
+        "body_part": body_part,
+        "hardware": row.get("hardware") == "1",
+        "multiscan": row.get("multiscan") == "1",
+        "view": "+".join(view for view in _VIEWS if row.get(view) == "1") or "unknown",
+    }

@@ -1,0 +1,25 @@
+"""Saliency: the size of the gradient (Simonyan et al. 2014, arXiv 1312.6034)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from captum.attr import Saliency as CaptumSaliency
+from fracbench.contracts import MarginModel
+from fracbench.tensors import Attributions, Images
+
+
+@dataclass(frozen=True)
+class Saliency:
+    """Gradient of the fracture margin per pixel; native grid: the image."""
+
+    sign: ClassVar[Literal["absolute"]] = "absolute"
+
+    @property
+    def passes(self) -> tuple[int, int]:
+        return 1, 1
+
+    def __call__(self, margin_model: MarginModel, images: Images) -> Attributions:
+        given = images.detach().requires_grad_(True)
+        return CaptumSaliency(margin_model).attribute(given, abs=False)[:, 0]

@@ -1,0 +1,19 @@
+"""Attribution localisation (Kohlbrenner et al. 2020, arXiv 1910.09840)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from fracbench.tensors import Maps, Masks, Scores
+
+
+@dataclass(frozen=True)
+class AttributionLocalisation:
+    """Mass on the mask over all positive mass; on non-negative maps the relevance mass accuracy."""
+
+    name: ClassVar[str] = "attribution_localisation"
+    higher_is_better: ClassVar[bool] = True
+
+    def __call__(self, maps: Maps, masks: Masks) -> Scores:
+        return (maps * masks).sum((1, 2)) / maps.clamp_min(0).sum((1, 2))

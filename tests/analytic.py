@@ -1,0 +1,54 @@
+"""A world where the answers are known: linear models on images far from the borders of [0, 1]."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+SIDE = 16
+
+
+class Linear(nn.Module):
+    """Fracture margin w.x + b: its gradient is w, its Linf distance |margin| / |w|_1, its L2 |margin| / |w|_2."""
+
+    def __init__(self, weight: torch.Tensor, bias: float = 0.0, scale: float = 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+        self.bias = bias
+        self.scale = scale
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        z = self.scale * (images.flatten(1) @ self.weight.flatten() + self.bias)
+        return torch.stack([-z / 2, z / 2], 1)
+
+
+class SmallNet(nn.Module):
+    """A small non-linear network with a grid for Grad-CAM, no parameter trained."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.features = nn.Sequential(
+            nn.Conv2d(1, 8, 3, padding=1, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU()
+        )
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(self.features(images - 0.5).mean((2, 3)))
+
+
+def images(n: int, side: int = SIDE, seed: int = 0) -> torch.Tensor:
+    """Uniform in [0.3, 0.7], so that small balls never meet the borders."""
+    return torch.rand(n, 1, side, side, generator=torch.Generator().manual_seed(seed)) * 0.4 + 0.3
+
+
+def linear_world(n: int = 80, wrong: int = 8) -> tuple[Linear, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """A linear model, images, labels of which ``wrong`` are against it, and the margins z_y - z_other."""
+    weight = torch.randn(1, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
+    x = images(n)
+    z = x.flatten(1) @ weight.flatten()
+    model = Linear(weight, bias=-float(z.mean()))
+    labels = (z > z.mean()).long()
+    labels[:wrong] = 1 - labels[:wrong]
+    margin = torch.where(labels == 1, 1, -1) * (z - z.mean())
+    return model, x, labels, margin

@@ -1,0 +1,174 @@
+"""Scores against Quantus itself and against maps whose score is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from fracbench import alignment, registry
+from fracbench.errors import InputError
+from scipy.stats import rankdata
+
+RNG = np.random.default_rng(0)
+
+
+def masks_of(n: int = 12, side: int = 32) -> torch.Tensor:
+    masks = torch.zeros(n, side, side, dtype=torch.bool)
+    for i in range(n):
+        r, c, h, w = RNG.integers(0, side - 8, 2).tolist() + RNG.integers(2, 8, 2).tolist()
+        masks[i, r : r + h, c : c + w] = True
+    return masks
+
+
+def tie_free(n: int = 12, side: int = 32) -> torch.Tensor:
+    """Distinct values in (0, 1], exactly representable, so that float32 and float64 agree on the order."""
+    flat = np.stack([RNG.permutation(side * side) + 1 for _ in range(n)]) / (side * side)
+    return torch.from_numpy(flat.reshape(n, side, side)).float()
+
+
+def quantus_scores(maps: torch.Tensor, masks: torch.Tensor) -> dict[str, np.ndarray]:
+    import quantus
+
+    k = registry.make("metrics", "top_k_intersection", {}).k(maps[0].numel())
+    common = {"normalise": False, "abs": False, "disable_warnings": True, "display_progressbar": False}
+    metrics = {
+        "pointing_game": quantus.PointingGame(**common),
+        "relevance_mass_accuracy": quantus.RelevanceMassAccuracy(**common),
+        "relevance_rank_accuracy": quantus.RelevanceRankAccuracy(**common),
+        "attribution_localisation": quantus.AttributionLocalisation(**common),
+        "top_k_intersection": quantus.TopKIntersection(k=k, **common),
+        "auc": quantus.AUC(**common),
+    }
+    a, s = maps[:, None].numpy(), masks[:, None].numpy().astype(int)
+    x, y = np.zeros_like(a), np.ones(len(a), dtype=int)
+    return {
+        name: np.asarray(metric(model=None, x_batch=x, y_batch=y, a_batch=a, s_batch=s, batch_size=4), dtype=float)
+        for name, metric in metrics.items()
+    }
+
+
+def test_every_metric_equals_quantus_on_tie_free_maps() -> None:
+    maps, masks = tie_free(), masks_of()
+    ours, theirs = alignment.score(maps, masks), quantus_scores(maps, masks)
+    assert set(ours) == set(theirs) == set(registry.names("metrics"))
+    for name, scores in ours.items():
+        np.testing.assert_allclose(scores.numpy(), theirs[name], atol=1e-5, err_msg=name)
+
+
+def test_the_mask_as_map_scores_one_and_its_complement_zero() -> None:
+    masks = masks_of()
+    best = alignment.score(masks.float(), masks)
+    worst = alignment.score((~masks).float(), masks)
+    for name in alignment.METRICS:
+        if name == "top_k_intersection":
+            k = registry.make("metrics", name, {}).k(masks[0].numel())
+            area = masks.sum((1, 2)).float()
+            # beyond the mask all pixels tie at zero, so k reaches the mask's share of the rest: none of it
+            assert torch.allclose(best[name], area.clamp_max(k) / k)
+        else:
+            assert torch.allclose(best[name], torch.ones(len(masks))), name
+        assert torch.allclose(worst[name], torch.zeros(len(masks))), name
+
+
+def test_a_batch_equals_its_images_one_by_one() -> None:
+    maps, masks = tie_free(), masks_of()
+    maps[3] = 0
+    maps[4] = (maps[4] * 4).round() / 4
+    together = alignment.score(maps, masks)
+    for i in range(len(maps)):
+        alone = alignment.score(maps[i : i + 1], masks[i : i + 1])
+        for name, scores in alone.items():
+            assert torch.equal(scores[0], together[name][i]), name
+
+
+def test_blank_constant_and_non_finite_maps_score_zero_and_empty_masks_are_nan() -> None:
+    maps, masks = tie_free(4), masks_of(4)
+    maps[0], maps[1] = 0, 0.7
+    maps[2, 0, 0] = torch.nan
+    masks[3] = False
+    for name, scores in alignment.score(maps, masks).items():
+        assert (scores[:3] == 0).all(), name
+        assert torch.isnan(scores[3]), name
+
+
+def test_negative_maps_and_other_shapes_are_refused() -> None:
+    with pytest.raises(InputError, match="negative"):
+        alignment.score(-tie_free(2), masks_of(2))
+    with pytest.raises(InputError, match="batch, H, W"):
+        alignment.score(tie_free(2), masks_of(3))
+
+
+def test_ties_take_the_expectation_over_orders() -> None:
+    """Against many random tie orders; a score must not depend on where the mask lies."""
+    levels = torch.from_numpy(RNG.integers(0, 4, (1, 12, 12)) / 3).float()
+    masks = torch.zeros(1, 12, 12, dtype=torch.bool)
+    masks[0, 3:6, 2:9] = True
+    scores = alignment.score(levels, masks)
+    draws: dict[str, list[float]] = {name: [] for name in alignment.METRICS}
+    for _ in range(1500):
+        noise = torch.from_numpy(RNG.random((1, 12, 12))).float() * 1e-3
+        for name, value in alignment.score(levels + noise, masks).items():
+            draws[name].append(float(value))
+    for name in ("pointing_game", "relevance_rank_accuracy", "top_k_intersection", "auc"):
+        spread = np.std(draws[name]) / np.sqrt(1500)
+        assert abs(np.mean(draws[name]) - float(scores[name])) < 4 * spread + 1e-6, name
+
+
+def test_quantus_differs_on_purpose_on_blank_maps_and_empty_masks() -> None:
+    """Pinned: Quantus calls an all-zero map and an empty mask a hit."""
+    blank, mask = torch.zeros(2, 16, 16), torch.zeros(2, 16, 16, dtype=torch.bool)
+    blank[1] = tie_free(1, 16)[0]  # one real map, since Quantus refuses a batch of zeros
+    mask[:, 4:8, 4:8] = True
+    assert quantus_scores(blank, mask)["pointing_game"][0] == 1
+    assert alignment.score(blank, mask)["pointing_game"][0] == 0
+
+
+def test_sign_policy_padding_and_scale() -> None:
+    valid = torch.ones(1, 8, 8, dtype=torch.bool)
+    valid[:, :, :2] = False
+    raw = torch.full((1, 8, 8), 0.25)
+    raw[0, 0, 0], raw[0, 3, 3], raw[0, 5, 5] = 9, 2, -4
+    positive, _ = alignment.to_maps(raw, "positive", valid)
+    absolute, _ = alignment.to_maps(raw, "absolute", valid)
+    assert positive[0, 0, 0] == 0 and positive[0, 3, 3] == 1 and positive[0, 5, 5] == 0
+    assert absolute[0, 5, 5] == 1 and absolute[0, 3, 3] == 0.5
+    constant, blank = alignment.to_maps(torch.ones(1, 8, 8), "positive", valid)
+    assert blank.all() and (constant == 0).all()
+    negative, blank = alignment.to_maps(-torch.rand(1, 4, 4) - 0.1, "positive", valid)
+    assert blank.all() and (negative == 0).all()
+
+
+def test_chance_is_what_random_maps_score() -> None:
+    masks, valid = masks_of(1).expand(400, -1, -1), torch.ones(400, 32, 32, dtype=torch.bool)
+    maps = torch.from_numpy(RNG.random((400, 32, 32))).float()
+    expected = alignment.chance(masks[:1], valid[:1])
+    for name, scores in alignment.score(maps, masks).items():
+        assert abs(float(scores.mean() - expected[name][0])) < 4 * float(scores.std()) / 20 + 1e-4, name
+
+
+def test_ceiling_is_one_at_full_resolution_and_less_on_a_coarse_grid() -> None:
+    masks = masks_of()
+    valid = torch.ones_like(masks)
+    full = alignment.ceiling(masks, valid, "full")["relevance_rank_accuracy"]
+    coarse = alignment.ceiling(masks, valid, "4x4")["relevance_rank_accuracy"]
+    assert (full == 1).all() and float(coarse.mean()) < 0.8
+
+
+def test_tolerant_hit_is_euclidean_and_shares_ties() -> None:
+    masks = torch.zeros(1, 21, 21, dtype=torch.bool)
+    masks[0, 10, 10] = True
+    near = alignment.dilate(masks, 3.0)
+    rows, columns = torch.meshgrid(torch.arange(21), torch.arange(21), indexing="ij")
+    assert torch.equal(near[0], ((rows - 10) ** 2 + (columns - 10) ** 2) <= 9)
+    maps = torch.zeros(1, 21, 21)
+    maps[0, 10, 13] = maps[0, 0, 0] = 1
+    assert alignment.peak_hit(maps, near)[0] == 0.5
+    assert alignment.peak_hit(torch.zeros(1, 21, 21), near)[0] == 0
+
+
+def test_auc_equals_the_rank_formula() -> None:
+    maps, masks = (tie_free(3) * 10).round() / 10, masks_of(3)
+    for i, value in enumerate(alignment.score(maps, masks)["auc"].tolist()):
+        ranks, inside = rankdata(maps[i].numpy().ravel()), masks[i].numpy().ravel()
+        p, n = inside.sum(), (~inside).sum()
+        assert value == pytest.approx((ranks[inside].sum() - p * (p + 1) / 2) / (p * n), abs=1e-6)

@@ -1,0 +1,308 @@
+"""FracAtlas: a made tree in the official layout that runs everywhere, and every trap of the real files."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fracbench.contracts import Sample
+from fracbench.errors import InputError
+from fracbench_plugins.datasets import _groups
+from fracbench_plugins.datasets.fracatlas import SPLITS, FracAtlas
+from PIL import Image, ImageFile
+
+REAL = Path(__file__).resolve().parents[2] / "shared" / "data" / "FracAtlas"
+NEAR = REAL.with_name("FracAtlas-near-duplicates.json")
+COCO = "Annotations/COCO JSON/COCO_fracture_masks.json"
+SQUARE = [2.0, 3.0, 8.0, 3.0, 8.0, 9.0, 2.0, 9.0]
+TRIANGLE = [20.0, 10.0, 28.0, 10.0, 24.0, 18.0]
+COLUMNS = (
+    "image_id,hand,leg,hip,shoulder,mixed,hardware,multiscan,fractured,fracture_count,frontal,lateral,oblique"
+)
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    """40 images, the first 20 fractured, 19 of them annotated; category id 1, as in the later releases."""
+    root = tmp_path / "FracAtlas"
+    rng = np.random.default_rng(0)
+    names = [f"IMG{i:07}.jpg" for i in range(40)]
+    for folder in ("images/Fractured", "images/Non_fractured", Path(COCO).parent):
+        (root / folder).mkdir(parents=True)
+    images, annotations = [], []
+    for i, name in enumerate(names):
+        place = root / "images" / ("Fractured" if i < 20 else "Non_fractured") / name
+        Image.fromarray(rng.integers(0, 255, (24, 32, 3), np.uint8)).save(place)
+        if i < 19:
+            images.append({"id": 100 + i, "width": 32, "height": 24, "file_name": name})
+            annotations.append({"image_id": 100 + i, "category_id": 1, "segmentation": [SQUARE, TRIANGLE]})
+    categories = [{"id": 0, "name": "hardware"}, {"id": 1, "name": "Fracture"}]
+    annotations.append({"image_id": 100, "category_id": 0, "segmentation": [[0, 0, 5, 0, 5, 5]]})
+    coco = {"images": images, "annotations": annotations, "categories": categories}
+    (root / COCO).write_text(json.dumps(coco))
+    rows = [COLUMNS, *(f"{name},1,0,0,0,0,0,1,0,0,1,1,0" for name in names[:-1]), ""]
+    (root / "dataset.csv").write_bytes("\r\n".join(rows).encode())
+    return root
+
+
+def everything(dataset: FracAtlas) -> dict[str, Sample]:
+    return {sample.id: sample for split in SPLITS for sample in dataset.samples(split)}
+
+
+def splits_of(dataset: FracAtlas) -> dict[str, set[str]]:
+    """The splits in which each group is found."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for split in SPLITS:
+        for sample in dataset.samples(split):
+            found[sample.group].add(split)
+    return found
+
+
+def test_made_labels_masks_and_metadata(made: Path) -> None:
+    dataset = FracAtlas(made)
+    assert list(dataset.splits) == ["train", "val", "test"]
+    samples = everything(dataset)
+    assert len(samples) == 40
+    assert [sample.label for _, sample in sorted(samples.items())] == [1] * 20 + [0] * 20
+    assert [name for name, sample in samples.items() if not sample.annotated] == ["IMG0000019.jpg"]
+    facts = {"body_part": "hand", "hardware": False, "multiscan": True, "view": "frontal+lateral"}
+    assert samples["IMG0000000.jpg"].metadata == facts
+    assert samples["IMG0000039.jpg"].metadata == {}
+
+    fractured = dataset.read(samples["IMG0000000.jpg"])
+    assert fractured.image.shape == (24, 32) and fractured.image.dtype == np.float32
+    assert fractured.instances.shape == (2, 24, 32)
+    assert fractured.instances[0, 3:9, 2:8].all() and fractured.instances[0].sum() == 49
+    assert fractured.instances[1, 12, 24] and not fractured.instances[1, :, :20].any()
+    assert dataset.read(samples["IMG0000030.jpg"]).instances.shape == (0, 24, 32)
+
+
+def test_made_groups_stay_together(made: Path) -> None:
+    copies = ["IMG0000022.jpg", "IMG0000023.jpg"]
+    folder = made / "images" / "Non_fractured"
+    (folder / copies[1]).write_bytes((folder / copies[0]).read_bytes())
+    near = [["IMG0000023.jpg", "elsewhere.jpg"], ["elsewhere.jpg", "IMG0000030.jpg"]]
+    for path in (made / "near-duplicates.json", made.with_name("FracAtlas-near-duplicates.json")):
+        assert everything(FracAtlas(made))["IMG0000030.jpg"].group == "IMG0000030.jpg"
+        path.write_text(json.dumps({"groups": near}))
+        samples = everything(FracAtlas(made))
+        assert {samples[name].group for name in (*copies, "IMG0000030.jpg")} == {copies[0]}
+        assert all(len(splits) == 1 for splits in splits_of(FracAtlas(made)).values())
+        path.unlink()
+
+
+def test_made_ambiguous_group_is_never_in_val_or_test(made: Path) -> None:
+    pair = ["IMG0000003.jpg", "IMG0000033.jpg"]
+    (made / "pairs.json").write_text(json.dumps({"groups": [pair]}))
+    places = Counter()
+    for seed in range(20):
+        dataset = FracAtlas(made, seed=seed, groups="pairs.json")
+        found = [split for split in SPLITS for sample in dataset.samples(split) if sample.id in pair]
+        assert found in ([], ["train", "train"])
+        places[len(found)] += 1
+    assert set(places) == {0, 2}
+
+
+def test_made_fractions_and_seed(made: Path) -> None:
+    assert len(FracAtlas(made, fractions=[0, 0, 1]).samples("test")) == 40
+    assert (
+        everything(FracAtlas(made, fractions=(0.5, 0.25, 0.25))).keys() == everything(FracAtlas(made)).keys()
+    )
+    assert FracAtlas(made, seed=1).samples("test") != FracAtlas(made).samples("test")
+    for wrong in ((0.5, 0.5), (0.7, 0.1, 0.3), (1.2, -0.4, 0.2)):
+        with pytest.raises(InputError, match="write three that sum to 1"):
+            FracAtlas(made, fractions=wrong)
+
+
+def test_made_fingerprint_follows_image_and_annotation(made: Path) -> None:
+    dataset = FracAtlas(made)
+    first = {split: dataset.fingerprint(split) for split in SPLITS}
+    assert len(set(first.values())) == 3
+    inside = next(sample.id for sample in dataset.samples("test") if sample.label == 1)
+    image = made / "images" / "Fractured" / inside
+    image.write_bytes(image.read_bytes() + b"\0")
+    second = {split: FracAtlas(made).fingerprint(split) for split in SPLITS}
+    assert [split for split in SPLITS if first[split] != second[split]] == ["test"]
+    (made / COCO).write_text((made / COCO).read_text().replace("2.0, 3.0, 8.0", "2.0, 3.0, 9.0"))
+    assert FracAtlas(made).fingerprint("test") != second["test"]
+
+
+def test_position_is_stable_and_even() -> None:
+    assert _groups.position(0, "IMG0000000.jpg") == _groups.position(0, "IMG0000000.jpg")
+    places = [_groups.position(0, str(i)) for i in range(2000)]
+    assert min(places) >= 0 and max(places) < 1
+    assert abs(np.mean(np.array(places) < 0.7) - 0.7) < 0.04
+
+
+def test_made_truncated_image_is_read(made: Path) -> None:
+    path = made / "images" / "Non_fractured" / "IMG0000030.jpg"
+    path.write_bytes(path.read_bytes()[:-60])
+    dataset = FracAtlas(made)
+    assert dataset.read(everything(dataset)["IMG0000030.jpg"]).image.shape == (24, 32)
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is False
+    path.write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"IMG0000030.jpg: is not a readable PNG or JPEG image; unpack"):
+        dataset.read(everything(dataset)["IMG0000030.jpg"])
+
+
+def test_wrong_input_is_one_clear_line(made: Path) -> None:
+    def fault(dataset: FracAtlas, split: str = "test") -> str:
+        with pytest.raises(InputError) as caught:
+            dataset.samples(split)
+        (line,) = caught.value.faults
+        assert "\n" not in line
+        return line
+
+    assert fault(FracAtlas(None)) == "fracatlas needs --data DIR"
+    assert "'images/Fractured' is missing; give the folder of" in fault(FracAtlas(made / "gone"))
+    assert fault(FracAtlas(made.parent)).endswith(f"Did you mean {made}?")
+    assert fault(FracAtlas(made), "valid").startswith("fracatlas has no split 'valid'. Did you mean 'val'?")
+    assert "none.json: there is no such file" in fault(FracAtlas(made, groups="none.json"))
+    (made / "bad.json").write_text("[]")
+    assert "bad.json: is no list of groups" in fault(FracAtlas(made, groups="bad.json"))
+    (made / "images/Fractured/IMG0000004.jpg").unlink()
+    assert "IMG0000004.jpg: there is no such image; unpack" in fault(FracAtlas(made))
+    coco = (made / COCO).read_text()
+    (made / COCO).write_text(coco.replace("Fracture", "Other"))
+    assert "no fracture among its categories ['hardware', 'Other']" in fault(FracAtlas(made))
+    (made / COCO).write_text(coco[:50])
+    assert "COCO_fracture_masks.json: is no COCO file" in fault(FracAtlas(made))
+
+
+def test_made_annotation_of_another_size_is_refused(made: Path) -> None:
+    (made / COCO).write_text((made / COCO).read_text().replace('"width": 32', '"width": 33'))
+    dataset = FracAtlas(made)
+    with pytest.raises(InputError, match="image has 32 x 24 pixels and its annotation 33 x 24"):
+        dataset.read(everything(dataset)["IMG0000000.jpg"])
+
+
+# ---- the real files
+
+
+@pytest.fixture(scope="module")
+def real() -> FracAtlas:
+    if not REAL.is_dir():
+        pytest.skip(f"the FracAtlas files are not at {REAL}")
+    return FracAtlas(REAL)
+
+
+@pytest.fixture(scope="module")
+def samples(real: FracAtlas) -> dict[str, Sample]:
+    return everything(real)
+
+
+def real_files() -> Iterable[Path]:
+    return sorted((REAL / "images").glob("*/*.jpg"))
+
+
+@pytest.mark.fracatlas
+def test_real_counts(real: FracAtlas, samples: dict[str, Sample]) -> None:
+    all_in_train = FracAtlas(REAL, fractions=(1, 0, 0)).samples("train")
+    assert Counter(sample.label for sample in all_in_train) == {1: 615, 0: 3117}
+    assert all(sample.annotated for sample in all_in_train)
+    coco = json.loads((REAL / COCO).read_text())
+    assert sum(len(a["segmentation"]) for a in coco["annotations"]) == 796
+    shares = {split: len(real.samples(split)) / len(samples) for split in SPLITS}
+    assert shares == pytest.approx({"train": 0.7, "val": 0.1, "test": 0.2}, abs=0.02)
+    assert all(70 > 100 * np.mean([s.label for s in real.samples(split)]) > 10 for split in SPLITS)
+
+
+@pytest.mark.fracatlas
+def test_real_annotation_decides_against_the_table(real: FracAtlas) -> None:
+    table = (REAL / "dataset.csv").read_text().splitlines()
+    (row,) = (line.split(",") for line in table if line.startswith("IMG0003298.jpg"))
+    assert row[table[0].split(",").index("fractured")] == "0"
+    everywhere = {sample.id: sample for sample in FracAtlas(REAL, fractions=(1, 0, 0)).samples("train")}
+    sample = everywhere["IMG0003298.jpg"]
+    assert sample.label == 1 and sample.annotated and real.read(sample).instances.any()
+
+
+@pytest.mark.fracatlas
+def test_real_metadata(samples: dict[str, Sample]) -> None:
+    values = {key: {s.metadata[key] for s in samples.values()} for key in samples["IMG0000263.jpg"].metadata}
+    assert values["body_part"] == {"hand", "leg", "hip", "shoulder", "mixed"}
+    assert values["hardware"] == values["multiscan"] == {True, False}
+    assert {"frontal", "lateral", "oblique", "frontal+lateral"} <= values["view"]
+
+
+@pytest.mark.fracatlas
+def test_real_orientation(real: FracAtlas) -> None:
+    turned = {}
+    for path in real_files():
+        with Image.open(path) as picture:
+            orientation = picture.getexif().get(0x0112, 1)
+            if orientation != 1:
+                turned[path] = (orientation, picture.size, np.asarray(picture.convert("L")) / 255)
+    assert len(turned) == 25
+    for path, (orientation, (width, height), stored) in turned.items():
+        radiograph = real.read(Sample(path.name, 1, path.name))
+        swapped = orientation >= 5
+        assert radiograph.image.shape == ((width, height) if swapped else (height, width))
+        assert radiograph.instances.shape[1:] == radiograph.image.shape
+        assert radiograph.instances.any((1, 2)).all()
+        expected = {3: stored[::-1, ::-1], 6: np.rot90(stored, -1), 8: np.rot90(stored)}[orientation]
+        np.testing.assert_allclose(radiograph.image, expected, atol=1e-6)
+    assert turned[REAL / "images/Fractured/IMG0002588.jpg"][0] == 3
+
+
+@pytest.mark.fracatlas
+def test_real_masks_lie_in_every_fractured_image(real: FracAtlas) -> None:
+    shares = []
+    instances = 0
+    for path in sorted((REAL / "images" / "Fractured").iterdir()):
+        radiograph = real.read(Sample(path.name, 1, path.name))
+        assert radiograph.instances.any((1, 2)).all()
+        instances += len(radiograph.instances)
+        shares.append(radiograph.instances.any(0).mean())
+    assert instances == 796
+    assert np.median(shares) == pytest.approx(0.0032, abs=0.0005)
+
+
+@pytest.mark.fracatlas
+def test_real_truncated_files_load(real: FracAtlas) -> None:
+    truncated = []
+    for path in (REAL / "images" / "Non_fractured").iterdir():
+        if not path.read_bytes().endswith(b"\xff\xd9"):
+            truncated.append(path.name)
+    truncated = [name for name in truncated if _refused(REAL / "images" / "Non_fractured" / name)]
+    assert len(truncated) == 59
+    for name in truncated:
+        image = real.read(Sample(name, 0, name)).image
+        assert np.isfinite(image).all() and image.std() > 0
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is False
+
+
+def _refused(path: Path) -> bool:
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+    except OSError:
+        return True
+    return False
+
+
+@pytest.mark.fracatlas
+def test_real_groups_never_cross_splits(real: FracAtlas, samples: dict[str, Sample]) -> None:
+    assert all(len(splits) == 1 for splits in splits_of(real).values())
+    everywhere = {s.id: s for s in FracAtlas(REAL, fractions=(1, 0, 0)).samples("train")}
+    listed = [
+        [name for name in group if name in everywhere] for group in json.loads(NEAR.read_text())["groups"]
+    ]
+    for group in listed:
+        assert len({everywhere[name].group for name in group}) <= 1
+    labels = defaultdict(set)
+    for sample in everywhere.values():
+        labels[sample.group].add(sample.label)
+    ambiguous = {group for group, found in labels.items() if len(found) == 2}
+    assert len(ambiguous) == 4
+    assert not ambiguous & {s.group for split in ("val", "test") for s in real.samples(split)}
+    assert {everywhere[name].group for name in everywhere.keys() - samples.keys()} <= ambiguous
+
+
+@pytest.mark.fracatlas
+def test_real_fingerprint_is_repeatable(real: FracAtlas) -> None:
+    assert real.fingerprint("test") == FracAtlas(REAL).fingerprint("test") != real.fingerprint("val")

@@ -1,0 +1,257 @@
+"""The referee and every registered attack, against closed forms and against pyautoattack itself."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from analytic import Linear, SmallNet, images, linear_world
+from fracbench import registry
+from fracbench.contracts import Attack
+from fracbench.errors import InputError
+from fracbench.robustness import AttackFault, craft, is_random, label_margin, zero_gradient
+from fracbench.schema import ThreatModel
+from fracbench.threat import distance, project
+
+SMALL: dict[str, dict[str, int]] = {
+    "autoattack": {"apgd_ce_steps": 10, "apgd_margin_steps": 10, "fab_steps": 10, "square_queries": 50},
+    "square": {"queries": 50},
+    "fgsm": {},
+}
+WHITE_BOX = [name for name in registry.names("attacks") if name != "square"]
+
+
+def build(name: str) -> Attack:
+    return registry.make("attacks", name, SMALL.get(name, {"steps": 20}))
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("name", WHITE_BOX)
+@pytest.mark.parametrize(
+    "threat", [ThreatModel("linf", e) for e in (0.003, 0.01, 0.02)] + [ThreatModel("l2", e) for e in (0.05, 0.2)]
+)
+def test_white_box_attacks_reach_the_closed_form(name: str, threat: ThreatModel) -> None:
+    model, x, labels, margin = linear_world()
+    dual = model.weight.abs().sum() if threat.norm == "linf" else model.weight.norm()
+    truth = margin > threat.epsilon * dual
+    crafted = craft(model, build(name), x, labels, threat, rng())
+    assert torch.equal(crafted.robust, truth)
+
+
+def test_linf_optimum_of_a_linear_model_is_the_sign_step() -> None:
+    model, x, labels, _ = linear_world()
+    threat = ThreatModel("linf", 0.01)
+    crafted = craft(model, build("fgsm"), x, labels, threat, rng())
+    direction = torch.where(labels == 1, 1, -1).view(-1, 1, 1, 1)
+    assert torch.allclose(crafted.images, x - 0.01 * direction * model.weight.sign(), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", registry.names("attacks"))
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_attempts_stay_inside_and_are_attempts_for_every_image(name: str, norm: str) -> None:
+    model, x = SmallNet().eval(), torch.rand(12, 1, 16, 16, generator=rng(3))
+    labels = model(x).argmax(1)
+    labels[:3] = 1 - labels[:3]  # misclassified images are attacked too
+    threat = ThreatModel(norm, 0.02 if norm == "linf" else 0.3)  # type: ignore[arg-type]
+    crafted = craft(model, build(name), x, labels, threat, rng())
+    assert crafted.images.min() >= 0 and crafted.images.max() <= 1
+    assert (distance(x, crafted.images, norm) <= threat.epsilon + 1e-6).all()
+    assert (crafted.distance > 0).all(), "the clean image is no attempt"
+
+
+@pytest.mark.parametrize("name", ["pgd", "autoattack"])
+def test_survivors_are_real_attempts(name: str) -> None:
+    model, x, labels, margin = linear_world()
+    crafted = craft(model, build(name), x, labels, ThreatModel("linf", 0.004), rng())
+    survivors = crafted.robust
+    assert survivors.sum() >= 20
+    assert (crafted.margin < margin)[survivors].float().mean() >= 0.95
+
+
+@pytest.mark.parametrize("part", ["apgd-ce", "apgd-margin", "fab", "square"])
+@pytest.mark.parametrize("norm", ["Linf", "L2"])
+def test_parts_have_the_flags_of_pyautoattack_called_directly(part: str, norm: str) -> None:
+    from fracbench_plugins.attacks.apgd import MarginAPGD
+    from pyautoattack.autopgd_base import APGDAttack
+    from pyautoattack.fab_pt import FABAttack_PT
+    from pyautoattack.square import SquareAttack
+
+    model = SmallNet().eval()
+    x = torch.rand(64, 1, 16, 16, generator=rng(5))
+    labels = (label_margin(model(x), torch.ones(64)) > 0).long()
+    cut = label_margin(model(x), torch.ones(64)).median()
+    model.head.bias.data[0] += cut.detach()  # both classes are predicted
+    labels = model(x).argmax(1)
+    labels[::9] = 1 - labels[::9]
+    threat = ThreatModel("linf" if norm == "Linf" else "l2", 0.01 if norm == "Linf" else 0.15)
+    ours = registry.make("attacks", part, {"queries": 60} if part == "square" else {"steps": 12})
+    crafted = craft(model, ours, x, labels, threat, rng(7))
+    seed = int(torch.randint(2**31, (1,), generator=rng(7)))
+    common = {"norm": norm, "eps": threat.epsilon, "seed": seed, "device": "cpu"}
+    theirs = {
+        "apgd-ce": lambda: APGDAttack(model, n_iter=12, loss="ce", **common),
+        "apgd-margin": lambda: MarginAPGD(model, n_iter=12, loss="dlr", **common),
+        "fab": lambda: FABAttack_PT(model, n_iter=12, targeted=True, n_target_classes=1, **common),
+        "square": lambda: SquareAttack(model, n_queries=60, **common),
+    }[part]()
+    with torch.random.fork_rng():
+        reference = theirs.perturb(x.clone(), labels.clone())
+    robust = model(reference).argmax(1) == labels
+    assert torch.equal(crafted.robust, robust)
+    assert 0 < robust.sum() < (model(x).argmax(1) == labels).sum(), "the case must break some and spare some"
+
+
+def test_margin_attack_does_not_care_for_the_scale_of_logits() -> None:
+    model, x, labels, margin = linear_world()
+    loud = Linear(model.weight.detach(), model.bias, scale=1e5)
+    threat = ThreatModel("linf", 0.01)
+    truth = margin > 0.01 * model.weight.abs().sum()
+    assert torch.equal(craft(loud, build("apgd-margin"), x, labels, threat, rng()).robust, truth)
+    assert torch.equal(craft(loud, build("pgd"), x, labels, threat, rng()).robust, truth)
+
+
+def test_ensemble_takes_the_worst_part_per_image() -> None:
+    model, x, labels, _ = linear_world()
+    crafted = craft(model, build("autoattack"), x, labels, ThreatModel("linf", 0.006), rng())
+    lowest = torch.stack([part.margin for part in crafted.parts.values()]).amin(0)
+    assert torch.equal(crafted.margin, lowest)
+    assert torch.equal(crafted.robust, torch.stack([p.robust for p in crafted.parts.values()]).all(0))
+    assert set(crafted.part) <= set(crafted.parts)
+
+
+@dataclasses.dataclass(frozen=True)
+class Rogue:
+    how: str
+
+    @property
+    def passes(self) -> tuple[int, int]:
+        return 0, 0
+
+    def __call__(self, model, images, labels, threat, *, generator):  # type: ignore[no-untyped-def]
+        if self.how == "nan":
+            return torch.full_like(images, torch.nan)
+        if self.how == "shape":
+            return images[:, :, :4]
+        if self.how == "raise":
+            raise RuntimeError("attack broke")
+        if self.how == "far":
+            return images + 0.5 * torch.where(labels == 1, -1, 1).view(-1, 1, 1, 1) * model.network.weight.sign()
+        return images
+
+
+@pytest.mark.parametrize("how", ["nan", "shape"])
+def test_nonsense_from_an_attack_is_a_fault_never_robustness(how: str) -> None:
+    model, x, labels, _ = linear_world()
+    with pytest.raises(AttackFault):
+        craft(model, Rogue(how), x, labels, ThreatModel("linf", 0.01), rng())
+
+
+def test_an_attack_outside_the_ball_is_projected_before_it_counts() -> None:
+    model, x, labels, margin = linear_world()
+    crafted = craft(model, Rogue("far"), x, labels, ThreatModel("linf", 0.01), rng())
+    assert (distance(x, crafted.images, "linf") <= 0.01 + 1e-6).all()
+    assert torch.equal(crafted.robust, margin > 0.01 * model.weight.abs().sum())
+
+
+@pytest.mark.parametrize("how", ["raise", "clean"])
+def test_the_model_is_left_as_it_was(how: str) -> None:
+    model = SmallNet().train()
+    model.head.weight.grad = torch.ones_like(model.head.weight)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    x = images(8)
+    attack = Rogue("raise") if how == "raise" else build("autoattack")
+    try:
+        craft(model, attack, x, torch.tensor([0, 1] * 4), ThreatModel("linf", 0.01), rng())
+    except RuntimeError:
+        assert how == "raise"
+    assert model.training and all(p.requires_grad for p in model.parameters())
+    assert torch.equal(model.head.weight.grad, torch.ones_like(model.head.weight))
+    assert model.features[0].weight.grad is None
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    assert not any(m._forward_hooks or m._backward_hooks for m in model.modules())
+
+
+def test_same_seed_same_attempts_and_global_generator_untouched() -> None:
+    model, x, labels, _ = linear_world(24)
+    torch.manual_seed(11)
+    expected = torch.rand(3)
+    torch.manual_seed(11)
+    first = craft(model, build("autoattack"), x, labels, ThreatModel("linf", 0.01), rng(4))
+    assert torch.equal(torch.rand(3), expected)
+    second = craft(model, build("autoattack"), x, labels, ThreatModel("linf", 0.01), rng(4))
+    assert torch.equal(first.images, second.images)
+
+
+class Coin(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        z = x.flatten(1).mean(1) - 0.5 + 0.2 * torch.randn(len(x))
+        return torch.stack([-z, z], 1)
+
+
+def test_random_and_gradient_free_models_are_found() -> None:
+    x = images(8)
+    assert is_random(Coin(), x) and not is_random(SmallNet().eval(), x)
+    steps = lambda x: torch.stack([-(x.flatten(1).mean(1) * 8).round(), (x.flatten(1).mean(1) * 8).round()], 1)  # noqa: E731
+
+    class Steps(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return steps(x)
+
+    labels = torch.zeros(8, dtype=torch.long)
+    assert zero_gradient(Steps(), x, labels).all()
+    assert not zero_gradient(SmallNet().eval(), x, labels).any()
+
+
+def test_one_wrong_answer_of_twenty_breaks_a_random_model() -> None:
+    x = images(40)
+    labels = (x.flatten(1).mean(1) > 0.5).long()
+    once = craft(Coin(), Rogue("clean"), x, labels, ThreatModel("linf", 0.01), rng())
+    many = craft(Coin(), Rogue("clean"), x, labels, ThreatModel("linf", 0.01), rng(), predictions=20)
+    assert many.robust.sum() < once.robust.sum()
+
+
+@pytest.mark.parametrize(
+    "network, says",
+    [
+        (lambda x: x.flatten(1)[:, :3], r"got \(2, 3\)"),
+        (lambda x: x.flatten(1)[:, 0], r"got \(2,\)"),
+        (lambda x: x.flatten(1)[:, :2] * float("nan"), "non-finite"),
+        (lambda x: 1 / 0, "ZeroDivisionError"),
+    ],
+)
+def test_a_model_that_breaks_the_contract_is_refused(network, says: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(InputError, match=says):
+        craft(network, build("fgsm"), images(2), torch.tensor([0, 1]), ThreatModel("linf", 0.01), rng())
+
+
+def test_one_logit_is_wrapped_symmetrically() -> None:
+    from fracbench.models import guard
+
+    wrapped = guard(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(256, 1)), 16)
+    logits = wrapped(images(3))
+    assert logits.shape == (3, 2) and torch.allclose(logits[:, 0], -logits[:, 1])
+
+
+def test_projection_is_inside_and_keeps_what_is_inside() -> None:
+    x = images(4)
+    for threat in (ThreatModel("linf", 0.1), ThreatModel("l2", 0.5)):
+        inside = project(x, x + 1e-3, threat)
+        assert torch.allclose(inside, x + 1e-3, atol=1e-6)
+        far = project(x, x + 5, threat)
+        assert (distance(x, far, threat.norm) <= threat.epsilon + 1e-5).all() and far.max() <= 1
+
+
+def test_micro_batches_change_neither_gradients_nor_the_count_of_predictions() -> None:
+    from fracbench.models import guard
+
+    network, x = SmallNet().eval(), images(10)
+    x1, x2 = x.clone().requires_grad_(), x.clone().requires_grad_()
+    (whole,) = torch.autograd.grad(guard(network, 16)(x1)[:, 1].sum(), x1)
+    split = guard(network, 16, micro_batch=4)
+    (pieces,) = torch.autograd.grad(split(x2)[:, 1].sum(), x2)
+    assert torch.allclose(whole, pieces, atol=1e-7)
+    assert split.passes.backward == 10
