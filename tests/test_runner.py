@@ -1,0 +1,202 @@
+"""The runner on a made world: known scores, faults recorded, resume, batches, passes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from fracbench.cells import Bench
+from fracbench.errors import InputError
+from fracbench.models import guard
+from fracbench.plan import Job, resolve, seed_of
+from fracbench.runner import Outcome, evaluate_model, record_of
+from fracbench.store import ResultFolder
+from fracbench.summary import summarise
+from worlds import Bright, spec
+
+pytestmark = pytest.mark.usefixtures("blobs")
+
+FIELDS = {"submission": "bright", "title": "Bright", "authors": ["a"], "control": False, "training": {"data": "none"}}
+ENV = {"device": "cpu", "device_name": "x", "threads": 2}
+
+
+def evaluate(job: Job, folder: ResultFolder | None = None) -> tuple[Outcome, dict]:  # type: ignore[type-arg]
+    outcome = evaluate_model(guard(Bright(), 32), job, "cpu", folder=folder, identity={"model": "bright"})
+    return outcome, summarise(record_of(FIELDS, job, outcome, ENV, "id"), outcome.tables)
+
+
+def folder(tmp_path: Path) -> ResultFolder:
+    return ResultFolder(tmp_path / "bright" / "blobs-v1", "bright", "blobs-v1")
+
+
+def test_an_oracle_reaches_the_ceiling_and_beats_centre_and_random() -> None:
+    _, summary = evaluate(resolve(spec()))
+    scores = {name: of["relevance_rank_accuracy"]["clean"] for name, of in summary["alignment"].items()}
+    assert scores["oracle"]["raw"] == scores["oracle"]["ceiling"] == 1
+    assert scores["oracle"]["calibrated"] == pytest.approx(1)
+    assert scores["centre"]["raw"] < 0.5 and scores["random"]["raw"] < 0.3
+    assert scores["oracle"]["n"] == 8
+
+
+def test_headline_is_the_share_of_pairs_handled_right() -> None:
+    outcome, summary = evaluate(resolve(spec()))
+    predictions = outcome.tables["predictions"]
+    at_reference = predictions[~predictions.ladder]
+    right = at_reference.groupby("image").correct.all()
+    fractured = right[right.index.str.startswith("f")].mean()
+    normal = right[right.index.str.startswith("n")].mean()
+    assert summary["headline"]["value"] == pytest.approx(fractured * normal)  # the oracle always hits
+    assert summary["factors"]["robust_specificity"]["n"] == 8
+    assert 0 <= summary["headline"]["low"] <= summary["headline"]["value"] <= summary["headline"]["high"] <= 1
+    assert summary["ranked"] and summary["unranked_because"] == []
+
+
+def test_the_curve_never_rises_and_broken_images_are_carried() -> None:
+    outcome, summary = evaluate(resolve(spec()))
+    rungs = outcome.tables["predictions"].query("ladder")
+    values = [point["balanced_accuracy"] for point in summary["curve"]]
+    assert values == sorted(values, reverse=True) and values[-1] < values[0]
+    carried = rungs[rungs.carried]
+    assert not carried.correct.any() and carried.margin.isna().all() and carried.distance.isna().all()
+    small, large = (rungs[np.isclose(rungs.epsilon, e / 255)].set_index("image") for e in (2, 30))
+    assert (large.carried == ~small.correct).all()
+
+
+def test_a_broken_explainer_fails_its_cells_and_nothing_else() -> None:
+    changed = spec(explainers=[{"name": "oracle"}, {"name": "broken"}], panel=["oracle"])
+    outcome, summary = evaluate(resolve(changed))
+    assert {cell["explainer"] for cell in outcome.failed} == {"broken"}
+    assert "broken on purpose" in outcome.failed[0]["traceback"]
+    assert not summary["ranked"] and "failed cells" in summary["unranked_because"][0]
+    assert np.isfinite(summary["headline"]["value"])
+
+
+def test_a_broken_attack_is_a_failed_cell_never_robustness() -> None:
+    changed = spec(attacks=[{"name": "brokenattack"}])
+    outcome, summary = evaluate(resolve(changed))
+    assert summary["robust"]["balanced_accuracy"]["value"] == 0
+    assert not summary["ranked"]
+    assert {cell["status"] for cell in outcome.cells if cell["attack"] == "brokenattack"} == {"failed"}
+
+
+def test_an_unsupported_panel_explainer_unranks_without_failing() -> None:
+    changed = spec(explainers=[{"name": "oracle"}, {"name": "deeplift", "params": {"max_delta": 0.0}}],
+                   panel=["oracle", "deeplift"])  # fmt: skip
+    outcome, summary = evaluate(resolve(changed))
+    assert not outcome.failed
+    assert summary["unranked_because"] == ["deeplift is not supported"]
+
+
+def frames_equal(first: Outcome, second: Outcome) -> None:
+    for name in ("images", "predictions", "alignment", "gallery"):
+        pd.testing.assert_frame_equal(first.tables[name], second.tables[name])
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = resolve(spec())
+    whole, _ = evaluate(job)
+    compute, computed = Bench.compute, []
+
+    def until_seven(self: Bench, cell):  # type: ignore[no-untyped-def]
+        computed.append(cell)
+        if len(computed) in (7, 15, 24):
+            raise KeyboardInterrupt
+        return compute(self, cell)
+
+    monkeypatch.setattr(Bench, "compute", until_seven)
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(job, folder(tmp_path))
+    resumed, _ = evaluate(job, folder(tmp_path))
+    frames_equal(whole, resumed)
+    cells = sum(len(job.cells(b)) for b in range(len(job.batches)))
+    assert len(computed) == cells + 3, "each cell is computed once, plus the three that were interrupted"
+
+
+def test_a_damaged_cell_file_is_computed_again(tmp_path: Path) -> None:
+    job = resolve(spec())
+    whole, _ = evaluate(job, folder(tmp_path))
+    files = sorted((tmp_path / "bright" / "blobs-v1" / "cells").glob("*.zip"))
+    files[0].write_bytes(files[0].read_bytes()[:40])
+    files[1].write_bytes(b"")
+    again, _ = evaluate(job, folder(tmp_path))
+    frames_equal(whole, again)
+
+
+def test_a_submitted_cell_never_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = resolve(spec())
+    evaluate(job, folder(tmp_path))
+    monkeypatch.setenv("FRACBENCH_CACHE", str(tmp_path / "another-user"))
+    calls = []
+    compute = Bench.compute
+    monkeypatch.setattr(Bench, "compute", lambda self, cell: calls.append(cell) or compute(self, cell))
+    evaluate(job, folder(tmp_path))
+    assert len(calls) == sum(len(job.cells(b)) for b in range(len(job.batches)))
+
+
+def test_results_are_sealed_and_any_change_makes_them_self_reported(tmp_path: Path) -> None:
+    job = resolve(spec())
+    outcome, summary = evaluate(job)
+    results = folder(tmp_path)
+    results.write(outcome.tables, record_of(FIELDS, job, outcome, ENV, "id"), summary)
+    assert not results.self_reported
+    forged = results.summary()
+    assert forged is not None
+    forged["headline"]["value"] = 0.123
+    results.write_summary(forged)
+    assert results.self_reported
+
+
+def test_no_cell_takes_more_passes_than_planned() -> None:
+    job = resolve(spec(explainers=[{"name": n} for n in ("oracle", "saliency", "integrated_gradients", "occlusion",
+                                                        "gradcam", "deeplift", "random", "centre", "edges")]))  # fmt: skip
+    outcome, _ = evaluate(job)
+    cells = [cell for b in range(len(job.batches)) for cell in job.cells(b)]
+    for cell, record in zip(cells, outcome.cells, strict=True):
+        forward, backward = job.passes(cell)
+        assert record["forward"] <= forward and record["backward"] <= backward, cell
+
+
+def test_seeds_depend_on_attack_threat_and_batch_alone() -> None:
+    job = resolve(spec())
+    cells = [c for b in range(2) for c in job.cells(b) if c.kind in ("attack", "rung")]
+    assert len({seed_of(job, cell) for cell in cells}) == len(cells)
+    assert [seed_of(job, c) for c in cells] == [seed_of(resolve(spec()), c) for c in cells]
+
+
+def test_limit_and_budget_make_a_custom_unranked_run() -> None:
+    job = resolve(spec(), limit=4, budget=0.5)
+    assert [s.label for b in job.batches for s in b].count(1) == 2
+    assert job.spec.attacks[1].params["square_queries"] == 5
+    _, summary = evaluate(job)
+    assert summary["custom"] and summary["unranked_because"] == ["custom run"]
+
+
+@pytest.mark.parametrize(
+    "arguments, says",
+    [
+        ({"split": "tset"}, "Did you mean 'test'"),
+        ({"limit": 1}, "--limit 1 is too small"),
+        ({"budget": 0.0}, "--budget 0.0 must lie"),
+        ({"data": "/does/not/exist"}, "no such folder"),
+    ],
+)
+def test_bad_options_are_named(arguments: dict[str, object], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        resolve(spec(), **arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "changes, says",
+    [
+        ({"attacks": [{"name": "pdg"}]}, "Did you mean 'pgd'"),
+        ({"attacks": [{"name": "pgd", "params": {"step": 3}}]}, "Did you mean 'steps'"),
+        ({"attacks": [{"name": "pgd", "params": {"steps": 0}}]}, "at least 1"),
+        ({"metrics": ["pointing"]}, "Did you mean 'pointing_game'"),
+    ],
+)
+def test_bad_plugins_are_named_before_anything_runs(changes: dict[str, object], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        resolve(spec(**changes))
