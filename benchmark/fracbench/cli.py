@@ -293,7 +293,7 @@ def leaderboard(submissions: Path | None, results: Path | None, host: str, port:
 
 @main.command()
 @click.argument("recipe")
-@click.option("--out", type=FOLDER, help="Submission folder to write.  [default: submissions/<name of the recipe>]")
+@click.option("--out", type=FOLDER, help="Submission folder to write.  [default: submissions/NAME as the recipe says]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--seed", type=int, help="Another seed than the recipe's.")
 @click.option("--force", is_flag=True, help="Replace weights that are there.")
@@ -306,7 +306,7 @@ def train(recipe: str, out: Path | None, device: str, seed: int | None, force: b
     from fracbench import training
     from fracbench.runner import pick_device
 
-    folder = out or Path("submissions") / chosen.name
+    folder = out or Path("submissions") / chosen.submission
     written = training.train(
         chosen, folder, device=pick_device(device), seed=seed, force=force, report=lambda line: click.echo(line)
     )

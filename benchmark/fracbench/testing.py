@@ -1,0 +1,133 @@
+"""Conformance kit: run a plugin through what its contract promises. For plugin authors' own tests.
+
+Each check raises ``AssertionError`` with one sentence on what is broken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from fracbench.alignment import explain
+from fracbench.contracts import AlignmentMetric, Attack, Dataset, Explainer, Unsupported
+from fracbench.data import load
+from fracbench.models import Guarded, guard, undisturbed
+from fracbench.robustness import craft
+from fracbench.schema import ThreatModel
+from fracbench.tensors import Images
+from fracbench.threat import distance
+
+SIDE = 32
+
+
+class TinyNet(nn.Module):
+    """A small smooth network with a 2-D grid, the kit's victim."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.features = nn.Sequential(nn.Conv2d(1, 6, 3, 2, 1), nn.ReLU(), nn.Conv2d(6, 6, 3, 2, 1), nn.ReLU())
+        self.head = nn.Linear(6, 2)
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
+
+    def forward(self, images: Images) -> torch.Tensor:
+        return self.head(self.features(images - 0.5).mean((2, 3)))
+
+
+def _images(n: int) -> Images:
+    return torch.rand(n, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
+
+
+def _unchanged(model: nn.Module, before: dict[str, torch.Tensor], what: str) -> None:
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items()), f"{what} changed the weights"
+    assert not any(m._forward_hooks or m._backward_hooks for m in model.modules()), f"{what} left a hook behind"
+    assert all(p.grad is None for p in model.parameters()), f"{what} left gradients in the parameters"
+
+
+def check_model(model: object, image_size: int = SIDE) -> None:
+    """Two logits, finite, gradients reach the image, one image alone as in a batch."""
+    guarded = guard(model, image_size)
+    guarded.eval()
+    images = torch.rand(4, 1, image_size, image_size, generator=torch.Generator().manual_seed(1))
+    given = images.clone().requires_grad_(True)
+    logits = guarded(given)
+    assert logits.shape == (4, 2), f"the model returned {tuple(logits.shape)} for 4 images"
+    (gradient,) = torch.autograd.grad(logits.sum(1).sum() + logits[:, 1].sum(), given)
+    assert gradient.abs().sum() > 0, "no gradient reaches the image"
+    with torch.no_grad():
+        alone = torch.cat([guarded(image[None]) for image in images])
+    assert torch.allclose(alone, logits.detach(), atol=1e-4), "an image alone has other logits than in a batch"
+
+
+def check_attack(attack: Attack, norms: Sequence[str] = ("linf", "l2")) -> None:
+    """Inside the ball, never the clean image, repeatable from its generator, within its declared passes."""
+    model: nn.Module = TinyNet().eval()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    images = _images(6)
+    labels = model(images).argmax(1)
+    for norm in norms:
+        threat = ThreatModel(norm, 0.02 if norm == "linf" else 0.5)  # type: ignore[arg-type]
+        guarded: Guarded = guard(model, SIDE)
+        try:
+            first = craft(guarded, attack, images, labels, threat, torch.Generator().manual_seed(2))
+        except Unsupported:
+            continue
+        spent = guarded.passes.copy()
+        second = craft(guarded, attack, images, labels, threat, torch.Generator().manual_seed(2))
+        assert torch.equal(first.images, second.images), "the same generator gave other images"
+        with undisturbed(guarded):
+            raw = attack(guarded, images.clone(), labels, threat, generator=torch.Generator().manual_seed(2))
+        assert (distance(images, raw, norm) <= threat.epsilon * (1 + 1e-4)).all(), f"leaves the {norm} ball"
+        assert raw.min() >= -1e-6 and raw.max() <= 1 + 1e-6, "leaves [0, 1]"
+        assert (first.distance > 0).all(), "returned a clean image as its attempt"
+        parts = max(1, len(first.parts))
+        forward, backward = attack.passes
+        assert spent.forward <= (forward + 1 + parts) * len(images), "takes more forward passes than it declares"
+        assert spent.backward <= backward * len(images), "takes more backward passes than it declares"
+    _unchanged(model, before, "the attack")
+
+
+def check_explainer(explainer: Explainer, model: nn.Module | None = None) -> None:
+    """(batch, h, w) maps, detached and finite; an image alone as in a batch; the model as before."""
+    network = model or TinyNet().eval()
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    guarded = guard(network, SIDE)
+    images = _images(5)
+    valid = torch.ones(5, SIDE, SIDE, dtype=torch.bool)
+    start = guarded.passes.copy()
+    together = explain(explainer, guarded, images, valid)
+    spent = guarded.passes.minus(start)
+    forward, backward = explainer.passes
+    assert spent.forward <= forward * 5 and spent.backward <= backward * 5, "takes more passes than it declares"
+    assert together.maps.shape == (5, SIDE, SIDE) and not together.maps.requires_grad
+    assert torch.isfinite(together.maps).all()
+    alone = torch.cat([explain(explainer, guarded, image[None], valid[:1]).maps for image in images])
+    assert torch.allclose(alone, together.maps, atol=1e-3), "an image alone has another map than in a batch"
+    _unchanged(network, before, "the explainer")
+
+
+def check_metric(metric: AlignmentMetric) -> None:
+    """One finite score per image; the mask itself scores better than its complement."""
+    masks = torch.zeros(3, SIDE, SIDE, dtype=torch.bool)
+    for i in range(3):
+        masks[i, 4 + i : 12 + i, 6 : 9 + i] = True
+    best, worst = metric(masks.float(), masks), metric((~masks).float(), masks)
+    assert best.shape == (3,) and torch.isfinite(best).all() and torch.isfinite(worst).all()
+    better = best > worst if metric.higher_is_better else best < worst
+    assert better.all(), f"{metric.name} does not prefer the mask to its complement"
+
+
+def check_dataset(dataset: Dataset, split: str, n: int = 8) -> None:
+    """Unique ids, labels 0 and 1, a stable fingerprint, and images that load with their masks."""
+    samples = list(dataset.samples(split))
+    assert len({sample.id for sample in samples}) == len(samples), "ids are not unique"
+    assert {sample.label for sample in samples} <= {0, 1}, "labels must be 0 or 1"
+    assert dataset.fingerprint(split) == dataset.fingerprint(split), "the fingerprint is not stable"
+    batch = load(dataset, samples[:n], 64)
+    has_mask = batch.masks.flatten(1).any(1)
+    annotated = (batch.labels == 1) & batch.annotated
+    assert torch.equal(has_mask, annotated), "masks must be on annotated fractured images and on no other"

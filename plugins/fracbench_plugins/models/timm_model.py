@@ -1,0 +1,71 @@
+"""Any timm architecture with two logits, its normalisation inside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import timm
+import torch
+from fracbench.contracts import InputError
+from fracbench.errors import did_you_mean
+from fracbench.tensors import Images, Logits
+from torch import nn
+from torch.nn import functional
+
+
+class TimmModel(nn.Module):
+    """Images (batch, 1, H, W) in [0, 1] to logits (batch, 2).
+
+    ``architecture`` is a timm name, ``options`` go to ``timm.create_model``. With ``channels=3`` the image
+    is repeated; ``mean`` and ``std`` normalise each channel; ``image_size`` resizes inside, differentiably.
+    ``logits=1`` builds a one-logit head and returns (-z/2, z/2). No weights are downloaded.
+    """
+
+    def __init__(
+        self,
+        architecture: str,
+        channels: int = 1,
+        mean: float | list[float] = 0.5,
+        std: float | list[float] = 0.25,
+        logits: int = 2,
+        image_size: int | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if architecture not in timm.list_models():
+            raise InputError(
+                f"timm has no architecture '{architecture}'.{did_you_mean(architecture, timm.list_models())}"
+            )
+        if channels not in (1, 3):
+            raise InputError(f"channels must be 1 or 3, got {channels}")
+        if logits not in (1, 2):
+            raise InputError(f"logits must be 1 or 2, got {logits}")
+        # YAML has lists where timm wants tuples
+        given = {key: tuple(value) if isinstance(value, list) else value for key, value in (options or {}).items()}
+        try:
+            self.network = timm.create_model(
+                architecture, pretrained=False, num_classes=logits, in_chans=channels, **given
+            )
+        except (TypeError, ValueError, RuntimeError, AssertionError) as error:
+            raise InputError(f"timm cannot build {architecture} with options {given}: {error}") from error
+        for module in self.network.modules():
+            if hasattr(module, "inplace"):
+                module.inplace = False  # in-place activations overwrite what attribution methods hook
+        self.channels = channels
+        self.logits = logits
+        self.image_size = image_size
+        for name, value in (("mean", mean), ("std", std)):
+            values = torch.tensor(value if isinstance(value, list) else [value], dtype=torch.float32)
+            if len(values) not in (1, channels):
+                raise InputError(f"{name} must have 1 or {channels} values, got {len(values)}")
+            self.register_buffer(name, values.view(1, -1, 1, 1), persistent=False)
+
+    def forward(self, images: Images) -> Logits:
+        if self.image_size is not None and images.shape[-1] != self.image_size:
+            images = functional.interpolate(
+                images, size=(self.image_size, self.image_size), mode="bilinear", align_corners=False, antialias=True
+            )
+        given = images.expand(-1, self.channels, -1, -1)
+        logits: torch.Tensor = self.network((given - self.mean) / self.std)
+        return logits if self.logits == 2 else torch.cat([-logits / 2, logits / 2], dim=1)

@@ -1,0 +1,121 @@
+"""Whatever is registered goes through the conformance kit, is documented, and has bounded parameters."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from fracbench import registry, testing
+from fracbench.contracts import InputError, MarginModel, Unsupported
+
+BUDGETS = {
+    "autoattack": {"apgd_ce_steps": 4, "apgd_margin_steps": 4, "fab_steps": 4, "square_queries": 12},
+    "square": {"queries": 12},
+    "fgsm": {},
+}
+
+
+@pytest.mark.parametrize("name", registry.names("attacks"))
+def test_attacks_conform(name: str) -> None:
+    testing.check_attack(registry.make("attacks", name, BUDGETS.get(name, {"steps": 4})))
+
+
+@pytest.mark.parametrize("name", registry.names("explainers"))
+def test_explainers_conform(name: str) -> None:
+    testing.check_explainer(registry.make("explainers", name, {}))
+
+
+@pytest.mark.parametrize("name", registry.names("metrics"))
+def test_metrics_conform(name: str) -> None:
+    metric = registry.make("metrics", name, {})
+    testing.check_metric(metric)
+    assert metric.name == name
+
+
+def test_models_conform() -> None:
+    for logits in (1, 2):
+        params = {"architecture": "resnet18", "logits": logits, "channels": 3,
+                  "options": {"channels": [8, 8, 8, 8], "layers": [1, 1, 1, 1]}}  # fmt: skip
+        testing.check_model(registry.make("models", "timm", params).eval(), 64)
+
+
+def test_phantom_conforms() -> None:
+    testing.check_dataset(registry.make("datasets", "phantom", {"test": 12}), "test")
+
+
+@pytest.mark.parametrize("kind", registry.KINDS)
+def test_every_plugin_is_documented(kind: str) -> None:
+    for listing in registry.listings(kind):
+        factory = registry.load(kind, listing.name)
+        assert (factory.__doc__ or "").strip() and not factory.__doc__.startswith(f"{factory.__name__}("), listing
+
+
+@pytest.mark.parametrize("name", ["saliency", "integrated_gradients"])
+def test_gradient_explainers_know_a_linear_model(name: str) -> None:
+    """The gradient of a linear model is its weight; integrated gradients are weight times image."""
+    from analytic import Linear, images
+
+    weight = torch.randn(1, 16, 16, generator=torch.Generator().manual_seed(0))
+    x = images(3)
+    maps = registry.make("explainers", name, {})(MarginModel(Linear(weight)), x)
+    truth = weight.expand(3, -1, -1) if name == "saliency" else weight * x[:, 0]
+    assert torch.allclose(maps.detach(), truth.squeeze(), atol=1e-4)
+
+
+def test_occlusion_of_a_linear_model_is_the_window_sum() -> None:
+    from analytic import Linear, images
+
+    weight = torch.randn(1, 16, 16, generator=torch.Generator().manual_seed(0))
+    x = images(2)
+    maps = registry.make("explainers", "occlusion", {"grid": 4})(MarginModel(Linear(weight)), x)
+    windows = torch.nn.functional.avg_pool2d(weight[None] * x, 4) * 16
+    assert torch.allclose(maps, windows[:, 0], atol=1e-4)
+
+
+@pytest.mark.parametrize("architecture", ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"])
+def test_gradcam_refuses_what_it_cannot_read(architecture: str) -> None:
+    options = {"img_size": 64} | ({"depth": 1} if "vit" in architecture else {"depths": [1, 1, 1, 1], "window_size": 2})
+    model = registry.make("models", "timm", {"architecture": architecture, "options": options}).eval()
+    with pytest.raises(Unsupported):
+        registry.make("explainers", "gradcam", {})(MarginModel(model), torch.rand(1, 1, 64, 64))
+
+
+def test_deeplift_says_when_its_sum_does_not_hold() -> None:
+    class Reused(torch.nn.Module):
+        """One activation used twice: what DeepLIFT's hooks cannot follow."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second, self.head = (torch.nn.Linear(256, 32), torch.nn.Linear(32, 32), torch.nn.Linear(32, 2))
+            self.act = torch.nn.ReLU()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.act(self.second(self.act(self.first(x.flatten(1))))))
+
+    torch.manual_seed(0)
+    with pytest.raises(Unsupported, match=r"delta|DeepLIFT"):
+        registry.make("explainers", "deeplift", {})(MarginModel(Reused()), torch.rand(4, 1, 16, 16))
+
+
+@pytest.mark.parametrize("kind", ["attacks", "explainers"])
+def test_plugins_are_frozen_and_their_parameters_have_defaults(kind: str) -> None:
+    for name in registry.names(kind):
+        factory = registry.load(kind, name)
+        assert dataclasses.is_dataclass(factory) and factory.__dataclass_params__.frozen  # type: ignore[attr-defined]
+        factory()
+
+
+@pytest.mark.parametrize(
+    "params, says",
+    [
+        ({"architecture": "resnet19"}, "Did you mean 'resnet1"),
+        ({"architecture": "resnet18", "channels": 2}, "channels must be 1 or 3"),
+        ({"architecture": "resnet18", "logits": 5}, "logits must be 1 or 2"),
+        ({"architecture": "resnet18", "options": {"nonsense": 1}}, "cannot build resnet18"),
+        ({"architekture": "resnet18"}, "Did you mean 'architecture'"),
+    ],
+)
+def test_timm_model_says_what_is_wrong(params: dict[str, object], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        registry.make("models", "timm", params)
