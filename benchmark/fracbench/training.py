@@ -54,6 +54,15 @@ def _attacked(
     return current.detach()
 
 
+def _threat_of(recipe: Recipe, epoch: int) -> ThreatModel | None:
+    """None in the clean epochs, then epsilon grows linearly: from scratch at full size nothing is learnt."""
+    if recipe.threat is None or epoch < recipe.clean_epochs:
+        return None
+    share = min(1.0, (epoch - recipe.clean_epochs + 1) / (recipe.warm_up_epochs + 1))
+    full = recipe.threat.model
+    return ThreatModel(full.norm, full.epsilon * share)
+
+
 def _augment(images: Tensor, rng: torch.Generator) -> Tensor:
     """Flips and quarter turns, drawn once a batch; the label does not depend on them."""
     turns, flip = torch.randint(4, (2,), generator=rng).tolist()
@@ -117,9 +126,7 @@ def train(
     best, best_state, log = -1.0, {}, []
     for epoch in range(recipe.epochs):
         model.train()
-        epoch_threat = threat
-        if threat and epoch < recipe.warm_up_epochs:
-            epoch_threat = ThreatModel(threat.norm, threat.epsilon * (epoch + 1) / (recipe.warm_up_epochs + 1))
+        epoch_threat = _threat_of(recipe, epoch)
         total = 0.0
         for chosen in torch.randperm(len(images), generator=rng).split(recipe.batch_size)[:steps_per_epoch]:
             x, y = _augment(images[chosen.to(device)], rng), labels[chosen.to(device)]
@@ -136,7 +143,7 @@ def train(
         log.append(row)
         report(" ".join(f"{key} {value:.3f}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items())
                + f" ({time.perf_counter() - start:.0f} s)")  # fmt: skip
-        if scores.get("robust", scores["clean"]) > best:
+        if scores.get("robust", scores["clean"]) >= best:  # of equals the later, longer trained one
             best = scores.get("robust", scores["clean"])
             best_state = {key: value.detach().cpu().clone().contiguous() for key, value in model.state_dict().items()}
     if recipe.fracture_bias:
@@ -155,7 +162,7 @@ def _write(
     recipe: Recipe, out: Path, state: dict[str, Tensor], log: list[Any], seed: int, seconds: float, device: str
 ) -> Path:
     write_atomic(out / "weights.safetensors", save(state))
-    best = max(log, key=lambda row: row.get("robust", row["clean"]))
+    best = max(log, key=lambda row: (row.get("robust", row["clean"]), row["epoch"]))
     record = {"recipe": recipe.model_dump(mode="json"), "seed": seed, "threads": torch.get_num_threads(),
               "torch": str(torch.__version__), "device": device, "seconds": round(seconds, 1),
               "kept_epoch": best["epoch"], "epochs": log}  # fmt: skip

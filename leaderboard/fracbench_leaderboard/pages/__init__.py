@@ -1,0 +1,1 @@
+"""Pages: each reads, filters and draws with the modules beside it."""

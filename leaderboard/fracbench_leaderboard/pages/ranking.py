@@ -1,0 +1,123 @@
+"""The ranking: table, scatter, and one case to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from fracbench_leaderboard.figures import enlarge, overlay, scatter
+from fracbench_leaderboard.reading import Board, read_board, read_gallery
+from fracbench_leaderboard.table import explainer_table, ranking_table
+
+TERMS = """
+- **Headline** (aligned robust accuracy): share of fractured-normal pairs handled right for the right reason,
+  the product of its two factors. A model that always says "fracture" scores 0.
+- **Aligned sensitivity**: share of annotated fractured images that stay correct under every attack while the
+  explanation's peak lies on the fracture (within a tolerance), before and after the strongest attempt.
+- **Robust specificity**: share of normal images that stay correct under every attack.
+- **Calibrated alignment**: relevance rank accuracy on clean images, 0 at chance and 1 at the best a map of that
+  grid can reach, over the headline's explainers. The dashed line in the figure is chance.
+- Brackets are 95 % intervals, by bootstrap over patients or groups (Wilson's where successes or failures are few).
+"""
+
+
+def show(submissions: Path, results: Path | None) -> None:
+    """Draw the page from what lies in the results folders now."""
+    st.title("fracbench")
+    st.write("Fracture classifiers, ranked by whether they survive attack **and** look at the fracture.")
+    board = read_board(submissions, results)
+    for line in board.broken:
+        st.warning("Left out, since it cannot be read:")
+        st.text(line)
+    if board.in_progress:
+        st.info("In progress, not ranked yet:")
+        st.text("\n".join(board.in_progress))
+    if not board.rows:
+        st.subheader("No results yet")
+        st.write("Evaluate the submissions, then reload this page:")
+        st.code("fracbench run --all", language="sh")
+        return
+    rows = board.of(_choose_board(board))
+    _show_ranking(rows)
+    _show_case(rows)
+    with st.expander("What the words mean"):
+        st.markdown(TERMS)
+
+
+def _choose_board(board: Board) -> tuple[str, str, str]:
+    boards = board.boards()
+    names = {f"{spec}, {split} split, data {fingerprint[:12]}": (spec, split, fingerprint)
+             for spec, split, fingerprint in boards}  # fmt: skip
+    preferred = [name for name, (spec, _, _) in names.items() if spec == "phantom-v1"]
+    options = sorted(names, key=lambda name: (name not in preferred, name))
+    return names[st.selectbox("Benchmark and data", options, key="board", bind="query-params")]
+
+
+def _show_ranking(rows: list[dict[str, Any]]) -> None:
+    first = rows[0]
+    count = first["n"]
+    st.caption(
+        f"Threat model {first['threat']} at epsilon {first['epsilon']}; dataset {first['dataset']}; "
+        f"{count['fractured']} fractured ({count['annotated']} annotated) and {count['normal']} normal images in "
+        f"{count['groups']} groups in the first row. Rows on other bytes are never in the same table."
+    )
+    strangers = sorted({row["submission"] for row in rows if row["trained_on"] != row["dataset"]})
+    if strangers:
+        st.info("Not trained on such images; their rows say how they transfer, not how good they can be:")
+        st.text(", ".join(strangers))
+    table = ranking_table(rows)
+    st.dataframe(
+        table,
+        hide_index=True,
+        column_config={"Headline": st.column_config.ProgressColumn("Headline", min_value=0, max_value=1, format="%.3f")},
+    )
+    st.subheader("Robustness and alignment")
+    chart = scatter(rows)
+    if chart is None:
+        st.write("No entry has both numbers.")
+    else:
+        st.altair_chart(chart, width="stretch")
+
+
+def _picture(gallery: pd.DataFrame, condition: str, kind: str, explainer: str = "") -> bytes | None:
+    found = gallery[(gallery.condition == condition) & (gallery.kind == kind) & (gallery.explainer == explainer)]
+    return None if found.empty else found.iloc[0].png
+
+
+def _show_case(rows: list[dict[str, Any]]) -> None:
+    st.subheader("One case")
+    by_name = {f"{row['submission']}{' (trial)' if row['custom'] else ''}": row for row in rows}
+    columns = st.columns(4)
+    row = by_name[columns[0].selectbox("Model", list(by_name), key="model", bind="query-params")]
+    gallery = read_gallery(row)
+    if gallery.empty:
+        st.write("This entry came without a gallery.")
+        return
+    labels = gallery.drop_duplicates("image").sort_values("label", ascending=False)
+    names = {f"{image} ({'fracture' if label else 'normal'})": image
+             for image, label in zip(labels.image, labels.label, strict=True)}  # fmt: skip
+    image = names[columns[1].selectbox("Image", list(names), key="image", bind="query-params")]
+    mine = gallery[gallery.image == image]
+    conditions = [c for c in ("clean", "strongest") if c in set(mine.condition)]
+    condition = columns[2].selectbox("Input", conditions, key="input", bind="query-params",
+                                     format_func=lambda c: "clean" if c == "clean" else "strongest attempt")  # fmt: skip
+    maps = mine[(mine.condition == condition) & (mine.kind == "attributions")].explainer.tolist()
+    explainer = columns[3].selectbox("Explainer", maps or ["none"], key="explainer", bind="query-params")
+    radiograph, mask = _picture(mine, condition, "radiograph"), _picture(mine, "clean", "mask")
+    attributions = _picture(mine, condition, "attributions", explainer)
+    shown = [("radiograph", radiograph), ("annotated fracture", mask), (f"{explainer} map", attributions)]
+    if condition == "strongest":
+        attack = mine[mine.condition == "strongest"].attack.iloc[0]
+        shown.append((f"perturbation by {attack} (grey = none, black and white = epsilon)",
+                      _picture(mine, condition, "perturbation")))  # fmt: skip
+    panels = st.columns(5)
+    for panel, (caption, png) in zip(panels, [s for s in shown if s[1] is not None], strict=False):
+        panel.image(enlarge(png), caption=caption, width="stretch")  # type: ignore[arg-type]
+    if radiograph is not None:
+        panels[-1].image(overlay(radiograph, mask, attributions), width="stretch",
+                         caption="map in orange, outline of the annotated fracture in blue")  # fmt: skip
+    st.caption(f"All explainers of {row['submission']} on clean fractured images")
+    st.dataframe(explainer_table(row), hide_index=True)

@@ -1,0 +1,76 @@
+"""Shapes leaderboard rows into a table people can read: every number with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+
+def number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def interval(score: Mapping[str, Any]) -> str:
+    """``0.512 [0.401, 0.620]``; a dash where the number is undefined."""
+    if score.get("value") is None:
+        return "–"
+    return f"{number(score['value'])} [{number(score['low'])}, {number(score['high'])}]"
+
+
+def notes(row: Mapping[str, Any]) -> str:
+    """What a reader must know about a row before comparing it."""
+    found = ["control: there to lose"] if row["control"] else []
+    found += ["trial run"] if row["custom"] else []
+    found += ["self-reported"] if row.get("self_reported") else []
+    if row["trained_on"] != row["dataset"]:
+        found.append(f"not trained on such images (trained on {row['trained_on']})")
+    return "; ".join([*found, *(flag["text"] for flag in row["flags"])])
+
+
+def ranking_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """One line per entry, ranked first."""
+    return pd.DataFrame(
+        [
+            {
+                "Rank": "–" if row["rank"] is None else str(row["rank"]),
+                "Name": row["submission"],
+                "Headline": row["headline"]["value"],
+                "Headline [95 %]": interval(row["headline"]),
+                "Aligned sensitivity": interval(row["factors"]["aligned_sensitivity"]),
+                "Robust specificity": interval(row["factors"]["robust_specificity"]),
+                "Robust bal. acc.": interval(row["robust"]["balanced_accuracy"]),
+                "Clean bal. acc.": interval(row["clean"]["balanced_accuracy"]),
+                "Calibrated alignment": interval(row["calibrated_alignment"]),
+                "n": f"{row['n']['annotated']} + {row['n']['normal']}",
+                "Unranked because": "; ".join(row["unranked_because"]),
+                "Notes": notes(row),
+                "Title": row["title"],
+                "Team": ", ".join(row["authors"]),
+            }
+            for row in rows
+        ]
+    )
+
+
+def explainer_table(row: Mapping[str, Any]) -> pd.DataFrame:
+    """Raw, chance, ceiling and calibrated relevance rank accuracy and the tolerant hit, on clean images."""
+    lines = []
+    for name, metrics in row["alignment"].items():
+        rank_accuracy = metrics.get("relevance_rank_accuracy", {}).get("clean", {})
+        hit = metrics.get("hit", {}).get("clean", {})
+        lines.append(
+            {
+                "Explainer": name,
+                "In headline": "yes" if name in row["panel"] else "",
+                "Hit": number(hit.get("raw")),
+                "Hit by chance": number(hit.get("chance")),
+                "Rank accuracy": number(rank_accuracy.get("raw")),
+                "Chance": number(rank_accuracy.get("chance")),
+                "Ceiling": number(rank_accuracy.get("ceiling")),
+                "Calibrated": number(rank_accuracy.get("calibrated")),
+                "n": str(rank_accuracy.get("n", 0)),
+            }
+        )
+    return pd.DataFrame(lines)
