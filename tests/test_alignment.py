@@ -146,6 +146,23 @@ def test_chance_is_what_random_maps_score() -> None:
         assert abs(float(scores.mean() - expected[name][0])) < 4 * float(scores.std()) / 20 + 1e-4, name
 
 
+def test_padding_neither_helps_nor_hurts() -> None:
+    """On two shapes of picture in one batch: scores equal those of the pictures cut out, chance stays chance."""
+    n = 300
+    masks, valid = torch.zeros(n, 32, 32, dtype=torch.bool), torch.zeros(n, 32, 32, dtype=torch.bool)
+    valid[: n // 2, :, 8:24], valid[n // 2 :, 4:28, :] = True, True
+    masks[:, 12:18, 10:14] = True
+    maps = torch.from_numpy(RNG.random((n, 32, 32))).float() * valid
+    scores = alignment.score(maps, masks, valid=valid)
+    cut_out = alignment.score(maps[: n // 2, :, 8:24], masks[: n // 2, :, 8:24])
+    for name, chance in alignment.chance(masks, valid).items():
+        assert torch.equal(scores[name][: n // 2], cut_out[name]), name
+        for half in (slice(n // 2), slice(n // 2, n)):
+            of = scores[name][half]
+            assert abs(float((of - chance[half]).mean())) < 4 * float(of.std()) / (n // 2) ** 0.5 + 1e-4, name
+    assert float(alignment.score(maps, masks)["auc"].mean()) > 0.55, "uncut, the padding lifts the auc"
+
+
 def test_ceiling_is_one_at_full_resolution_and_less_on_a_coarse_grid() -> None:
     masks = masks_of()
     valid = torch.ones_like(masks)

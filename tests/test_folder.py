@@ -169,9 +169,7 @@ def test_faults_of_the_annotated_column(root: Path, row: str, text: str) -> None
 
 
 def test_all_faults_come_at_once_in_order(root: Path) -> None:
-    dataset = manifest(
-        root, "gone.png,0,,,test", "a.png,7,,,train", "b.jpg,0,mask.png,,test", "gone2.png,0,,,train"
-    )
+    dataset = manifest(root, "gone.png,0,,,test", "a.png,7,,,train", "b.jpg,0,mask.png,,test", "gone2.png,0,,,train")
     assert [line.split(": ")[0] for line in faults(dataset)] == [f"manifest.csv:{n}" for n in (2, 3, 4)]
     with pytest.raises(InputError, match=r"gone\.png"):
         dataset.fingerprint("test")

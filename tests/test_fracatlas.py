@@ -20,9 +20,7 @@ NEAR = REAL.with_name("FracAtlas-near-duplicates.json")
 COCO = "Annotations/COCO JSON/COCO_fracture_masks.json"
 SQUARE = [2.0, 3.0, 8.0, 3.0, 8.0, 9.0, 2.0, 9.0]
 TRIANGLE = [20.0, 10.0, 28.0, 10.0, 24.0, 18.0]
-COLUMNS = (
-    "image_id,hand,leg,hip,shoulder,mixed,hardware,multiscan,fractured,fracture_count,frontal,lateral,oblique"
-)
+COLUMNS = "image_id,hand,leg,hip,shoulder,mixed,hardware,multiscan,fractured,fracture_count,frontal,lateral,oblique"
 
 
 @pytest.fixture
@@ -109,9 +107,7 @@ def test_made_ambiguous_group_is_never_in_val_or_test(made: Path) -> None:
 
 def test_made_fractions_and_seed(made: Path) -> None:
     assert len(FracAtlas(made, fractions=[0, 0, 1]).samples("test")) == 40
-    assert (
-        everything(FracAtlas(made, fractions=(0.5, 0.25, 0.25))).keys() == everything(FracAtlas(made)).keys()
-    )
+    assert everything(FracAtlas(made, fractions=(0.5, 0.25, 0.25))).keys() == everything(FracAtlas(made)).keys()
     assert FracAtlas(made, seed=1).samples("test") != FracAtlas(made).samples("test")
     for wrong in ((0.5, 0.5), (0.7, 0.1, 0.3), (1.2, -0.4, 0.2)):
         with pytest.raises(InputError, match="write three that sum to 1"):
@@ -289,9 +285,7 @@ def _refused(path: Path) -> bool:
 def test_real_groups_never_cross_splits(real: FracAtlas, samples: dict[str, Sample]) -> None:
     assert all(len(splits) == 1 for splits in splits_of(real).values())
     everywhere = {s.id: s for s in FracAtlas(REAL, fractions=(1, 0, 0)).samples("train")}
-    listed = [
-        [name for name in group if name in everywhere] for group in json.loads(NEAR.read_text())["groups"]
-    ]
+    listed = [[name for name in group if name in everywhere] for group in json.loads(NEAR.read_text())["groups"]]
     for group in listed:
         assert len({everywhere[name].group for name in group}) <= 1
     labels = defaultdict(set)

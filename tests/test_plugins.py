@@ -87,7 +87,11 @@ def test_deeplift_says_when_its_sum_does_not_hold() -> None:
 
         def __init__(self) -> None:
             super().__init__()
-            self.first, self.second, self.head = (torch.nn.Linear(256, 32), torch.nn.Linear(32, 32), torch.nn.Linear(32, 2))
+            self.first, self.second, self.head = (
+                torch.nn.Linear(256, 32),
+                torch.nn.Linear(32, 32),
+                torch.nn.Linear(32, 2),
+            )
             self.act = torch.nn.ReLU()
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:

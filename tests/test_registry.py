@@ -58,6 +58,7 @@ def test_a_plugin_that_cannot_be_imported_is_one_line(monkeypatch: pytest.Monkey
     ],
 )
 def test_looking_does_not_import_torch(code: str) -> None:
-    script = f"import sys\ntry:\n    {code}\nexcept SystemExit as e:\n    assert not e.code\nassert 'torch' not in sys.modules"
+    ends = "except SystemExit as e:\n    assert not e.code\nassert 'torch' not in sys.modules"
+    script = f"import sys\ntry:\n    {code}\n{ends}"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -48,9 +48,9 @@ def upsample(attributions: torch.Tensor, height: int, width: int) -> torch.Tenso
     """Bilinear, from the explainer's grid to the image's."""
     if attributions.shape[-2:] == (height, width):
         return attributions
-    return functional.interpolate(
-        attributions[:, None], size=(height, width), mode="bilinear", align_corners=False
-    )[:, 0]
+    return functional.interpolate(attributions[:, None], size=(height, width), mode="bilinear", align_corners=False)[
+        :, 0
+    ]
 
 
 def to_maps(attributions: Attributions, sign: str, valid: Masks) -> tuple[Maps, torch.Tensor]:
@@ -96,31 +96,59 @@ def _metrics(names: Sequence[str] | None) -> Mapping[str, AlignmentMetric]:
     return {name: registry.make("metrics", name, {}) for name in names or METRICS}
 
 
-def score(maps: Maps, masks: Masks, metrics: Sequence[str] | None = None) -> dict[str, Scores]:
+def score(
+    maps: Maps, masks: Masks, metrics: Sequence[str] | None = None, valid: Masks | None = None
+) -> dict[str, Scores]:
     """Score maps (batch, H, W), non-negative, against masks (batch, H, W) bool.
 
-    Returns metric name to (batch,) scores: 0 for a blank, constant or non-finite map, NaN for an empty
-    mask. Raises ``InputError`` for shapes that differ and for negative attributions, whose reading is a
-    decision (``maps.abs()`` or ``maps.clamp_min(0)``) that no metric can make.
+    ``valid`` (batch, H, W) bool is the rectangle of picture on each image; padding around it is cut away
+    first, since pixels that no explainer may mark would lift the auc of any map. Returns metric name to
+    (batch,) scores: 0 for a blank, constant or non-finite map, NaN for an empty mask. Raises ``InputError``
+    for shapes that differ and for negative attributions, whose reading is a decision (``maps.abs()`` or
+    ``maps.clamp_min(0)``) that no metric can make.
     """
     if maps.shape != masks.shape or maps.ndim != 3:
         raise InputError(f"maps {tuple(maps.shape)} and masks {tuple(masks.shape)} must both be (batch, H, W)")
-    masks = masks.bool()
-    finite = maps.flatten(1).isfinite().all(1)
-    if (maps[finite] < 0).any():
+    if (maps[maps.flatten(1).isfinite().all(1)] < 0).any():
         raise InputError("maps must not be negative; pass maps.clamp_min(0) or maps.abs()")
-    flat = maps.flatten(1)
-    scorable = finite & (flat.amax(1) > flat.amin(1)) & masks.flatten(1).any(1)
+    masks = masks.bool()
+    chosen = _metrics(metrics)
+    result = {name: torch.empty(len(maps), device=maps.device) for name in chosen}
+    for rows, box in _pictures(masks if valid is None else valid, whole=valid is None):
+        part = _score_pictures(maps[rows][box], masks[rows][box], chosen)
+        for name, scores in part.items():
+            result[name][rows] = scores
+    return result
+
+
+def _pictures(valid: Masks, whole: bool) -> list[tuple[torch.Tensor, tuple[slice, slice, slice]]]:
+    """Images grouped by their rectangle of picture: (row numbers, the box to cut out)."""
+    everything = (slice(None), slice(None), slice(None))
+    if whole:
+        return [(torch.arange(len(valid), device=valid.device), everything)]
+    edges = []
+    for axis in (2, 1):
+        there = valid.any(axis).int()
+        edges += [there.argmax(1), there.shape[1] - there.flip(1).argmax(1)]
+    boxes, group = torch.stack(edges, 1).unique(dim=0, return_inverse=True)
+    return [
+        ((group == i).nonzero()[:, 0], (slice(None), slice(top, bottom), slice(left, right)))
+        for i, (top, bottom, left, right) in enumerate(boxes.tolist())
+    ]
+
+
+def _score_pictures(maps: Maps, masks: Masks, metrics: Mapping[str, AlignmentMetric]) -> dict[str, Scores]:
+    flat, marked = maps.flatten(1), masks.flatten(1).any(1)
+    scorable = flat.isfinite().all(1) & (flat.amax(1) > flat.amin(1)) & marked
     result = {}
-    for name, metric in _metrics(metrics).items():
+    for name, metric in metrics.items():
         scores = torch.zeros(len(maps), device=maps.device)
         if scorable.any():
             values = metric(maps[scorable].float(), masks[scorable])
             if values.shape != (int(scorable.sum()),) or not torch.isfinite(values).all():
                 raise ExplainerFault(f"metric '{name}' returned {tuple(values.shape)} or a non-finite score")
             scores[scorable] = values.float()
-        scores[~masks.flatten(1).any(1)] = torch.nan
-        result[name] = scores
+        result[name] = scores.masked_fill(~marked, torch.nan)
     return result
 
 
@@ -145,9 +173,7 @@ def chance(masks: Masks, valid: Masks, metrics: Sequence[str] | None = None) -> 
     share = (masks & valid).sum((1, 2)) / valid.sum((1, 2))
     empty = ~masks.flatten(1).any(1)
     half = torch.full_like(share, 0.5)
-    return {
-        name: (half if name == "auc" else share).masked_fill(empty, torch.nan) for name in metrics or METRICS
-    }
+    return {name: (half if name == "auc" else share).masked_fill(empty, torch.nan) for name in metrics or METRICS}
 
 
 def ceiling(masks: Masks, valid: Masks, grid: str, metrics: Sequence[str] | None = None) -> dict[str, Scores]:
@@ -157,4 +183,4 @@ def ceiling(masks: Masks, valid: Masks, grid: str, metrics: Sequence[str] | None
         rows, columns = (int(side) for side in grid.split("x"))
         attributions = functional.adaptive_avg_pool2d(attributions[:, None], (rows, columns))[:, 0]
     maps, _ = to_maps(attributions, "positive", valid)
-    return score(maps, masks, metrics)
+    return score(maps, masks, metrics, valid)

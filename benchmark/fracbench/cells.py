@@ -110,7 +110,7 @@ class Bench:
     def _prediction_rows(
         self, cell: Cell, ids: list[str], margin: torch.Tensor, distance: torch.Tensor, part: str, ladder: bool
     ) -> pd.DataFrame:
-        margin = margin.cpu().numpy()
+        values = margin.cpu().numpy()
         return pd.DataFrame(
             {
                 "image": ids,
@@ -118,8 +118,8 @@ class Bench:
                 "epsilon": 0.0 if cell.attack == CLEAN else self.job.threat_at(cell.epsilon).epsilon,
                 "attack": cell.attack,
                 "part": part,
-                "margin": margin,
-                "correct": margin > 0,
+                "margin": values,
+                "correct": values > 0,
                 "distance": distance.cpu().numpy(),
                 "carried": False,
                 "ladder": ladder,
@@ -216,7 +216,7 @@ class Bench:
         at = which.to(self.device)
         masks, valid = data.masks[at], data.valid[at]
         explained = alignment.explain(self.job.explainers[cell.explainer], self.model, images, valid)
-        scores = alignment.score(explained.maps, masks, spec.metrics)
+        scores = alignment.score(explained.maps, masks, spec.metrics, valid)
         hit = alignment.peak_hit(explained.maps, alignment.dilate(masks, spec.tolerance_px))
         scores["hit"] = hit.masked_fill(~masks.flatten(1).any(1), torch.nan)
         ids = [self.ids[i] for i in which.tolist()]

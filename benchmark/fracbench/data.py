@@ -180,9 +180,7 @@ def _pixel_faults(sample: Sample, radiograph: Radiograph) -> list[str]:
     if image.min() < 0 or image.max() > 1:
         return [f"{sample.id}: pixels span {image.min():g} to {image.max():g}; scale them to [0, 1]"]
     if instances.dtype != np.bool_ or instances.ndim != 3 or instances.shape[1:] != image.shape:
-        return [
-            f"{sample.id}: instances are {instances.dtype} {instances.shape}; give bool (n, *{image.shape})"
-        ]
+        return [f"{sample.id}: instances are {instances.dtype} {instances.shape}; give bool (n, *{image.shape})"]
     if not instances.any((1, 2)).all():
         return [f"{sample.id}: an instance has an empty mask; leave the instance out"]
     if sample.label == 1 and sample.annotated and not len(instances):

@@ -17,7 +17,7 @@ class InputError(ValueError):
         self.faults = faults
 
 
-class Unsupported(Exception):  # noqa: N818 - a verdict about a network, not an error
+class Unsupported(Exception):
     """Raised by a plugin whose method is not valid for this network or threat; the message says why."""
 
 

@@ -102,7 +102,7 @@ def guard(model: object, image_size: int, device: str | torch.device = "cpu", mi
         return model
     if not callable(model):
         raise InputError(f"a model must be callable, got {type(model).__name__}")
-    network = model if isinstance(model, nn.Module) else _Function(model)
+    network: nn.Module = model if isinstance(model, nn.Module) else _Function(model)
     # two unlike images: a constant one hides a network that ignores or mixes its batch
     probe = torch.linspace(0, 1, 2 * image_size**2, device=device).view(2, 1, image_size, image_size)
     try:

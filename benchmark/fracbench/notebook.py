@@ -52,9 +52,7 @@ class Result:
 
 def _refs(names: Sequence[str | PluginRef], known: Sequence[PluginRef]) -> tuple[PluginRef, ...]:
     by_name = {ref.name: ref for ref in known}
-    return tuple(
-        name if isinstance(name, PluginRef) else by_name.get(name, PluginRef(name=name)) for name in names
-    )
+    return tuple(name if isinstance(name, PluginRef) else by_name.get(name, PluginRef(name=name)) for name in names)
 
 
 def evaluate(

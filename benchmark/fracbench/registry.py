@@ -28,9 +28,7 @@ class Listing:
 
 def _check_kind(kind: str) -> None:
     if kind not in KINDS:
-        raise InputError(
-            f"unknown kind '{kind}'.{did_you_mean(kind, KINDS)} Kinds are: {', '.join(KINDS)}"
-        )
+        raise InputError(f"unknown kind '{kind}'.{did_you_mean(kind, KINDS)} Kinds are: {', '.join(KINDS)}")
 
 
 def _package(point: EntryPoint) -> str:
@@ -94,9 +92,7 @@ def load(kind: str, name: str) -> Factory:
         return _registered[kind, name]
     points = _points(kind)
     if name not in points:
-        raise InputError(
-            f"unknown {kind[:-1]} '{name}'.{did_you_mean(name, names(kind))} See `fracbench list {kind}`."
-        )
+        raise InputError(f"unknown {kind[:-1]} '{name}'.{did_you_mean(name, names(kind))} See `fracbench list {kind}`.")
     try:
         return points[name].load()
     except Exception as error:

@@ -23,7 +23,7 @@ from fracbench.cells import Bench
 from fracbench.data import load
 from fracbench.errors import InputError
 from fracbench.models import Guarded, undisturbed
-from fracbench.plan import Cell, Job
+from fracbench.plan import Job
 from fracbench.progress import Progress, Silent
 from fracbench.robustness import is_random
 from fracbench.schema import SCHEMA_VERSION

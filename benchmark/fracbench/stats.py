@@ -19,7 +19,7 @@ def resample(groups: ArrayLike, seed: int = 0, draws: int = DRAWS) -> tuple[NDAr
 
 
 def _per_group(values: NDArray[np.float64], index: NDArray[np.int64], n: int) -> NDArray[np.float64]:
-    return np.bincount(index, weights=values, minlength=n)
+    return np.bincount(index, weights=values, minlength=n).astype(np.float64)
 
 
 def wilson(mean: float, n: int, level: float) -> tuple[float, float]:
@@ -50,7 +50,9 @@ def proportion(values: ArrayLike, groups: ArrayLike, level: float = 0.95) -> dic
     return {"value": mean, "low": low, "high": high, "n": len(given)}
 
 
-def ratio(numerators: ArrayLike, denominators: ArrayLike, groups: ArrayLike, level: float = 0.95) -> tuple[float, float]:
+def ratio(
+    numerators: ArrayLike, denominators: ArrayLike, groups: ArrayLike, level: float = 0.95
+) -> tuple[float, float]:
     """Bootstrap interval of a ratio of sums over images, clustered by group."""
     top, bottom = np.asarray(numerators, dtype=float), np.asarray(denominators, dtype=float)
     if len(top) == 0:

@@ -129,7 +129,8 @@ def load_model(entry: Entry, image_size: int, device: str, micro_batch: int) -> 
             reason = re.sub(r"\s+", " ", str(error))[:300]
             raise InputError(f"{path}: weights do not load into {entry.submission.model.name}: {reason}") from error
     if isinstance(model, torch.nn.Module):
-        model = model.to(device).eval()
+        # on CPUs convolutions take about half the time in this layout; the numbers' meaning is the same
+        model = model.to(device).to(memory_format=torch.channels_last).eval()
     return guard(model, image_size, device, micro_batch)
 
 

@@ -259,6 +259,8 @@ def rank(summaries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ordered = sorted(summaries, key=lambda r: (board(r), not r["ranked"], -value(r), r["submission"]))
     result = []
     for row in ordered:
-        better = sum(1 for other in ordered if board(other) == board(row) and other["ranked"] and value(other) > value(row))
+        better = sum(
+            1 for other in ordered if board(other) == board(row) and other["ranked"] and value(other) > value(row)
+        )
         result.append({**row, "rank": better + 1 if row["ranked"] else None})
     return result

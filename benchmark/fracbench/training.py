@@ -72,7 +72,9 @@ def _augment(images: Tensor, rng: torch.Generator) -> Tensor:
 
 @torch.no_grad()
 def _balanced_accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
-    correct = torch.cat([label_margin(model(x), y) > 0 for x, y in zip(images.split(128), labels.split(128), strict=True)])
+    correct = torch.cat(
+        [label_margin(model(x), y) > 0 for x, y in zip(images.split(128), labels.split(128), strict=True)]
+    )
     return float(sum(correct[labels == label].float().mean() for label in (0, 1)) / 2)
 
 
@@ -113,7 +115,7 @@ def train(
     rng = torch.Generator().manual_seed(used_seed)
     dataset = registry.make("datasets", recipe.dataset.name, recipe.dataset.params)
     model: nn.Module = registry.make("models", recipe.model.name, recipe.model.params).to(device)
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = model.to(memory_format=torch.channels_last)
     report(f"reading {recipe.dataset.name}")
     images, labels = (part.to(device) for part in _read(dataset, "train", recipe.image_size))
     val_images, val_labels = (part.to(device) for part in _read(dataset, "val", recipe.image_size))
@@ -141,8 +143,8 @@ def train(
         scores = _validate(model, val_images, val_labels, threat, torch.Generator().manual_seed(used_seed))
         row = {"epoch": epoch + 1, "loss": round(total / steps_per_epoch, 4), **scores}
         log.append(row)
-        report(" ".join(f"{key} {value:.3f}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items())
-               + f" ({time.perf_counter() - start:.0f} s)")  # fmt: skip
+        numbers = " ".join(f"{key} {value:.3f}" for key, value in row.items() if key != "epoch")
+        report(f"epoch {epoch + 1} of {recipe.epochs}: {numbers} ({time.perf_counter() - start:.0f} s)")
         if scores.get("robust", scores["clean"]) >= best:  # of equals the later, longer trained one
             best = scores.get("robust", scores["clean"])
             best_state = {key: value.detach().cpu().clone().contiguous() for key, value in model.state_dict().items()}

@@ -12,6 +12,7 @@ from fracbench_leaderboard.figures import enlarge, overlay, scatter
 from fracbench_leaderboard.reading import Board, read_board, read_gallery
 from fracbench_leaderboard.table import explainer_table, ranking_table
 
+INPUTS = {"clean": "clean", "strongest": "strongest attempt"}
 TERMS = """
 - **Headline** (aligned robust accuracy): share of fractured-normal pairs handled right for the right reason,
   the product of its two factors. A model that always says "fracture" scores 0.
@@ -72,7 +73,9 @@ def _show_ranking(rows: list[dict[str, Any]]) -> None:
     st.dataframe(
         table,
         hide_index=True,
-        column_config={"Headline": st.column_config.ProgressColumn("Headline", min_value=0, max_value=1, format="%.3f")},
+        column_config={
+            "Headline": st.column_config.ProgressColumn("Headline", min_value=0, max_value=1, format="%.3f")
+        },
     )
     st.subheader("Robustness and alignment")
     chart = scatter(rows)
@@ -101,9 +104,8 @@ def _show_case(rows: list[dict[str, Any]]) -> None:
              for image, label in zip(labels.image, labels.label, strict=True)}  # fmt: skip
     image = names[columns[1].selectbox("Image", list(names), key="image", bind="query-params")]
     mine = gallery[gallery.image == image]
-    conditions = [c for c in ("clean", "strongest") if c in set(mine.condition)]
-    condition = columns[2].selectbox("Input", conditions, key="input", bind="query-params",
-                                     format_func=lambda c: "clean" if c == "clean" else "strongest attempt")  # fmt: skip
+    conditions = [c for c in INPUTS if c in set(mine.condition)]
+    condition = columns[2].selectbox("Input", conditions, key="input", bind="query-params", format_func=INPUTS.get)
     maps = mine[(mine.condition == condition) & (mine.kind == "attributions")].explainer.tolist()
     explainer = columns[3].selectbox("Explainer", maps or ["none"], key="explainer", bind="query-params")
     radiograph, mask = _picture(mine, condition, "radiograph"), _picture(mine, "clean", "mask")

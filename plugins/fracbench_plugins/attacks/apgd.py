@@ -17,7 +17,7 @@ from pyautoattack.autopgd_base import APGDAttack
 from fracbench_plugins.attacks._autoattack_parts import NORMS, attempt_all, draw_seed
 
 
-class MarginAPGD(APGDAttack):
+class MarginAPGD(APGDAttack):  # type: ignore[misc]  # pyautoattack has no types
     """pyautoattack's APGD whose ``dlr`` loss is max_other - z_y."""
 
     def dlr_loss(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

@@ -39,9 +39,7 @@ def read_annotations(path: Path) -> dict[str, Annotation]:
     try:
         return _annotations(json.loads(path.read_bytes()))
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path}: is no COCO file of fracture polygons ({error!r}); unpack it again"
-        ) from error
+        raise InputError(f"{path}: is no COCO file of fracture polygons ({error!r}); unpack it again") from error
 
 
 def _annotations(coco: Mapping[str, Any]) -> dict[str, Annotation]:
@@ -54,9 +52,7 @@ def _annotations(coco: Mapping[str, Any]) -> dict[str, Annotation]:
             polygons = [tuple(map(float, polygon)) for polygon in annotation["segmentation"]]
             outlines.setdefault(annotation["image_id"], []).extend(p for p in polygons if len(p) >= 6)
     return {
-        Path(image["file_name"]).name: Annotation(
-            (image["height"], image["width"]), tuple(outlines[image["id"]])
-        )
+        Path(image["file_name"]).name: Annotation((image["height"], image["width"]), tuple(outlines[image["id"]]))
         for image in coco["images"]
         if image["id"] in outlines
     }

@@ -21,9 +21,7 @@ _END_OF_IMAGE = b"\xff\xd9"
 
 
 @contextmanager
-def opened(
-    path: Path, formats: tuple[str, ...] = RADIOGRAPHS, tolerant: bool = False
-) -> Iterator[Image.Image]:
+def opened(path: Path, formats: tuple[str, ...] = RADIOGRAPHS, tolerant: bool = False) -> Iterator[Image.Image]:
     """An open image; every way in which it can be broken becomes a ``ValueError`` with the reason.
 
     ``tolerant`` completes a JPEG that ends early: with end markers after its bytes the decoder leaves the

@@ -37,8 +37,7 @@ class Folder:
     def samples(self, split: str) -> Sequence[Sample]:
         """All rows of a split, once files, sizes and masks were found to be in order."""
         return [
-            Sample(row.image, row.label, row.group, row.annotated, dict(row.metadata))
-            for row in self._checked(split)
+            Sample(row.image, row.label, row.group, row.annotated, dict(row.metadata)) for row in self._checked(split)
         ]
 
     def read(self, sample: Sample) -> Radiograph:

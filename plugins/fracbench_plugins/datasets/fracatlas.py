@@ -85,9 +85,7 @@ class FracAtlas:
         """SHA-256 (hex) over the bytes of the split's images, their annotations, labels and groups."""
         return _imaging.combined(
             [
-                json.dumps(
-                    [self._digests[s.id], s.id, s.label, s.group, dict(s.metadata), self._outlines(s.id)]
-                )
+                json.dumps([self._digests[s.id], s.id, s.label, s.group, dict(s.metadata), self._outlines(s.id)])
                 for s in self.samples(split)
             ]
         )

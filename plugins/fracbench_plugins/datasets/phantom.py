@@ -141,7 +141,7 @@ class Phantom:
         split, _, index = sample.id.partition("-")
         pixels, mask, _ = _cached(self.seed, split, int(index), self.size)
         instances = mask[None] if mask.any() else np.zeros((0, *mask.shape), bool)
-        return Radiograph(pixels.astype(np.float32) / 255, instances)
+        return Radiograph(pixels.astype(np.float32) / np.float32(255), instances)
 
     def fingerprint(self, split: str) -> str:
         total = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""Edge baseline: an edge detector explains no model, yet looks like many maps (Adebayo et al. 2018, arXiv 1810.03292)."""
+"""Edge baseline: it explains no model, yet looks like many maps (Adebayo et al. 2018, arXiv 1810.03292)."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import torch
 from fracbench.contracts import InputError
 from fracbench.errors import did_you_mean
 from fracbench.tensors import Images, Logits
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 
@@ -21,6 +21,9 @@ class TimmModel(nn.Module):
     is repeated; ``mean`` and ``std`` normalise each channel; ``image_size`` resizes inside, differentiably.
     ``logits=1`` builds a one-logit head and returns (-z/2, z/2). No weights are downloaded.
     """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(
         self,
@@ -67,5 +70,5 @@ class TimmModel(nn.Module):
                 images, size=(self.image_size, self.image_size), mode="bilinear", align_corners=False, antialias=True
             )
         given = images.expand(-1, self.channels, -1, -1)
-        logits: torch.Tensor = self.network((given - self.mean) / self.std)
+        logits: Tensor = self.network((given - self.mean) / self.std)
         return logits if self.logits == 2 else torch.cat([-logits / 2, logits / 2], dim=1)
