@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,13 +15,19 @@ from worlds import Blobs, Broken, Oracle, registered
 
 torch.set_num_threads(2)
 
+REPOSITORY = Path(__file__).resolve().parents[1]
+STARTERS = REPOSITORY / "submissions"
+
+
+def _cache(factory: pytest.TempPathFactory) -> Path:
+    return factory.getbasetemp() / "fracbench-cache"
+
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache folder (with the key of the seals) that lasts for the whole test run."""
-    folder = tmp_path_factory.getbasetemp() / "fracbench-cache"
-    monkeypatch.setenv("FRACBENCH_CACHE", str(folder))
-    return folder
+    monkeypatch.setenv("FRACBENCH_CACHE", str(_cache(tmp_path_factory)))
+    return _cache(tmp_path_factory)
 
 
 @pytest.fixture
@@ -29,3 +39,42 @@ def blobs() -> Iterator[None]:
         brokenattack=("attacks", Broken),
     ):
         yield
+
+
+@dataclass(frozen=True)
+class Command:
+    """The installed command line, as a user would call it, in a folder of its own."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
+        words = [sys.executable, "-m", "fracbench", *map(str, arguments)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(words, cwd=self.folder, env=self.environment, text=True, **pipes)  # type: ignore[call-overload]
+
+    def __call__(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        process = self.start(*arguments)
+        out, err = process.communicate()
+        return subprocess.CompletedProcess([], process.returncode, out, err)
+
+
+@pytest.fixture(scope="session")
+def make_command(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Command]:
+    return lambda folder: Command(folder, os.environ | {"FRACBENCH_CACHE": str(_cache(tmp_path_factory))})
+
+
+@pytest.fixture
+def command(tmp_path: Path, make_command: Callable[[Path], Command]) -> Command:
+    return make_command(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory: pytest.TempPathFactory, make_command: Callable[[Path], Command]) -> Path:
+    """Results folder of the starters on the smoke benchmark, from the command line, once for all tests."""
+    folder = tmp_path_factory.mktemp("smoke")
+    done = make_command(folder)(
+        "run", "--all", "--benchmark", "smoke", "--submissions", STARTERS, "--results", folder / "results"
+    )
+    assert done.returncode == 0, done.stderr
+    return folder / "results"

@@ -143,15 +143,32 @@ def run(
         if not entries:
             raise InputError(f"no submission enters {spec.name}; list it under benchmarks in a submission.yaml")
 
+    from fracbench import data as radiographs
+    from fracbench import tasks
+    from fracbench.environment import pick_device, prepare
     from fracbench.plan import resolve
-    from fracbench.runner import estimate, pick_device, prepare
 
     device = pick_device(device)
     prepare(device)
     job = resolve(spec, data=data, split=split, limit=limit, budget=budget)
+    todo = tasks.bind(entries, job, device)
     if dry_run:
-        return _print_plan([(entry.name, estimate(entry, job, device)) for entry in entries])
-    return _run_all(entries, job, device, submissions, results)
+        return _print_plan([(task.entry.name, tasks.estimate(task)) for task in todo])
+    pending = [task for task in todo if not task.finished]
+    for task in todo:
+        if task not in pending:
+            click.echo(f"{task.entry.name}: finished already in {task.folder.path}", err=True)
+    if pending:
+        click.echo(f"checking {sum(map(len, job.batches))} images and {len(pending)} models", err=True)
+        radiographs.check(job.dataset, job.batches, job.spec.image_size)
+        tasks.check(pending)
+    failures = _run_tasks(pending, job)
+    _print_table(submissions, results, spec.name)
+    for line in failures:
+        click.echo(f"failed cell: {line}", err=True)
+    options = [f" --submissions {submissions}" if submissions else "", f" --results {results}" if results else ""]
+    click.echo(f"next: fracbench leaderboard{''.join(options)}")
+    return 1 if failures else 0
 
 
 def _print_plan(plan: list[tuple[str, Any]]) -> int:
@@ -165,36 +182,21 @@ def _print_plan(plan: list[tuple[str, Any]]) -> int:
     return 0
 
 
-def _run_all(entries: list[Any], job: Any, device: str, submissions: Path | None, results: Path | None) -> int:
+def _run_tasks(pending: list[Any], job: Any) -> list[str]:
+    """Run what is not finished, with progress; a line for each failed cell."""
     from fracbench.progress import Console
-    from fracbench.runner import run_submission
+    from fracbench.tasks import run_submission
 
     cells = [cell for batch in range(len(job.batches)) for cell in job.cells(batch)]
     weight = sum(sum(job.passes(cell)) for cell in cells)
-    failures: list[str] = []
-    refused: list[str] = []
-    with Console(len(cells) * len(entries), weight * len(entries)) as progress:
-        for entry in entries:
-            progress.submission = entry.name
-            try:
-                outcome = run_submission(entry, job, device, progress)
-            except InputError as error:
-                refused += [f"{entry.name}: {fault}" for fault in error.faults]
-                progress.note(f"{entry.name}: {error}")
-                progress.skip(len(cells), weight)
-                continue
-            if outcome is None:
-                progress.skip(len(cells), weight)
-            else:
-                failures += [f"{entry.name}: {c['attack']} {c['explainer']}: {c['error']}" for c in outcome.failed]
-    _print_table(submissions, results, job.spec.name)
-    for line in failures:
-        click.echo(f"failed cell: {line}", err=True)
-    for line in refused:
-        click.echo(f"error: {line}", err=True)
-    options = [f" --submissions {submissions}" if submissions else "", f" --results {results}" if results else ""]
-    click.echo(f"next: fracbench leaderboard{''.join(options)}")
-    return 2 if refused else 1 if failures else 0
+    failures = []
+    with Console(len(cells) * len(pending), weight * len(pending)) as progress:
+        for task in pending:
+            progress.submission = task.entry.name
+            for cell in run_submission(task, progress).failed:
+                where = f"{cell['explainer']} on {cell['attack']}".removeprefix(" on ")
+                failures.append(f"{task.entry.name}: {where}, batch {cell['batch']}: {cell['error']}")
+    return failures
 
 
 def _interval(number: dict[str, Any]) -> str:
@@ -304,7 +306,7 @@ def train(recipe: str, out: Path | None, device: str, seed: int | None, force: b
 
     chosen = recipes.load(recipe)
     from fracbench import training
-    from fracbench.runner import pick_device
+    from fracbench.environment import pick_device
 
     folder = out or Path("submissions") / chosen.submission
     written = training.train(

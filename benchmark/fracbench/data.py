@@ -146,7 +146,11 @@ def load(dataset: Dataset, samples: Sequence[Sample], size: int) -> Batch:
     faults: list[str] = []
     fitted: list[Fitted] = []
     for sample in samples:
-        radiograph = dataset.read(sample)
+        try:
+            radiograph = dataset.read(sample)
+        except InputError as error:
+            faults += error.faults
+            continue
         faults += _label_faults(sample) + _pixel_faults(sample, radiograph)
         if not faults:
             fitted.append(fit(radiograph, size))
@@ -163,6 +167,18 @@ def load(dataset: Dataset, samples: Sequence[Sample], size: int) -> Batch:
         annotated=torch.tensor([sample.annotated for sample in samples], dtype=torch.bool),
         metadata=tuple(dict(sample.metadata) for sample in samples),
     )
+
+
+def check(dataset: Dataset, batches: Sequence[Sequence[Sample]], size: int) -> None:
+    """Read every image once; ``InputError`` with the faults of all batches, one line each."""
+    faults: list[str] = []
+    for batch in batches:
+        try:
+            load(dataset, batch, size)
+        except InputError as error:
+            faults += error.faults
+    if faults:
+        raise InputError(*faults)
 
 
 def _label_faults(sample: Sample) -> list[str]:

@@ -14,7 +14,7 @@ class InputError(ValueError):
 
     def __init__(self, *faults: str) -> None:
         super().__init__("\n".join(faults))
-        self.faults = faults
+        self.faults = list(faults)
 
 
 class Unsupported(Exception):

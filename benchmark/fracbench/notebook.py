@@ -10,10 +10,12 @@ from typing import Any
 import pandas as pd
 
 from fracbench import specs
+from fracbench.data import check
+from fracbench.environment import environment, pick_device, prepare
 from fracbench.errors import InputError
 from fracbench.models import guard
 from fracbench.plan import Job, resolve
-from fracbench.runner import MICRO_BATCH, environment, evaluate_model, pick_device, prepare, record_of
+from fracbench.runner import evaluate_model, record_of
 from fracbench.schema import BenchmarkSpec, PluginRef
 from fracbench.store import ResultFolder, digest
 from fracbench.summary import summarise
@@ -91,11 +93,12 @@ def evaluate(
         job = Job(job.spec, job.dataset, job.split, job.batches, job.fingerprint, custom=True)
     device = pick_device(device)
     prepare(device)
-    micro_batch = MICRO_BATCH[device.partition(":")[0]]
+    env = environment(job, device)
+    check(job.dataset, job.batches, job.spec.image_size)
     home = next(iter(p.device for p in model.parameters()), None) if isinstance(model, nn.Module) else None
     try:
         moved = model.to(device) if isinstance(model, nn.Module) else model
-        outcome = evaluate_model(guard(moved, spec.image_size, device, micro_batch), job, device)
+        outcome = evaluate_model(guard(moved, spec.image_size, device, env["micro_batch"]), job, device)
     finally:
         if isinstance(model, nn.Module) and home is not None:
             model.to(home)
@@ -103,6 +106,5 @@ def evaluate(
         "submission": name, "title": name, "authors": [], "control": False, "model": {"name": type(model).__name__},
         "training": {"data": "not stated"}, "weights_sha256": None, "reported": {},
     }  # fmt: skip
-    env = environment(job, device, micro_batch)
     run = record_of(fields, job, outcome, env, digest(job.identity()))
     return Result(summarise(run, outcome.tables), run, outcome.tables)

@@ -3,98 +3,21 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
-import platform
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 
-import fracbench
-from fracbench import registry
 from fracbench.cells import Bench
 from fracbench.data import load
-from fracbench.errors import InputError
 from fracbench.models import Guarded, undisturbed
 from fracbench.plan import Job
 from fracbench.progress import Progress, Silent
 from fracbench.robustness import is_random
 from fracbench.schema import SCHEMA_VERSION
 from fracbench.store import CellResult, ResultFolder, digest
-from fracbench.submissions import Entry, load_model, weights_file
-from fracbench.summary import summarise
-
-MICRO_BATCH = {"cpu": 64, "cuda": 256}
-PACKAGES = ("torch", "torchvision", "timm", "captum", "quantus", "pyautoattack", "numpy", "pandas")
-
-
-def pick_device(asked: str) -> str:
-    """``auto`` takes a CUDA device where there is one."""
-    if asked == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if asked.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"--device {asked}: this machine has no CUDA device; use --device cpu or auto")
-    try:
-        return str(torch.device(asked))
-    except RuntimeError:
-        raise InputError(f"unknown device '{asked}'; use auto, cpu or cuda") from None
-
-
-def prepare(device: str) -> None:
-    """Full float32 precision: TF32 moves margins by more than two devices may differ."""
-    if device.startswith("cuda"):
-        torch.backends.cuda.matmul.allow_tf32 = False
-        torch.backends.cudnn.allow_tf32 = False
-
-
-@cache
-def _code_hash(packages: tuple[str, ...]) -> str:
-    """Hash of the Python sources that compute: a changed attack is another cell."""
-    total = hashlib.sha256()
-    for package in packages:
-        module = __import__(package)
-        for root in sorted(module.__path__):
-            for file in sorted(Path(root).rglob("*.py")):
-                total.update(file.read_bytes())
-    return total.hexdigest()
-
-
-def _versions() -> dict[str, str]:
-    found = {"fracbench": fracbench.__version__, "python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = "missing"
-    return found
-
-
-def _plugin_packages(job: Job) -> tuple[str, ...]:
-    """Top-level packages whose code takes part; classes of a notebook are hashed by nothing but name."""
-    plugins = [job.dataset, *job.attacks.values(), *job.explainers.values()]
-    plugins += [registry.load("metrics", name) for name in job.spec.metrics]
-    names = {(p.__module__ if isinstance(p, type) else type(p).__module__).partition(".")[0] for p in plugins}
-    return tuple(sorted({"fracbench"} | {n for n in names if hasattr(__import__(n), "__path__")}))
-
-
-def environment(job: Job, device: str, micro_batch: int) -> dict[str, Any]:
-    """What of the machine and the code determines the numbers."""
-    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.machine()
-    return {
-        "device": device,
-        "device_name": name,
-        "micro_batch": micro_batch,
-        "threads": torch.get_num_threads(),
-        "versions": _versions(),
-        "code": _code_hash(_plugin_packages(job)),
-    }
 
 
 @dataclass
@@ -248,84 +171,3 @@ def record_of(
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "cells": outcome.cells,
     }
-
-
-def run_submission(entry: Entry, job: Job, device: str, progress: Progress) -> Outcome | None:
-    """Evaluate one submission into its results folder; None when it is finished already."""
-    submission = entry.submission
-    micro_batch = MICRO_BATCH[device.partition(":")[0]]
-    env = environment(job, device, micro_batch)
-    path = weights_file(entry)
-    weights = None
-    if path is not None:
-        from fracbench.submissions import file_hash
-
-        weights = file_hash(path)
-    identity = {"environment": env, "model": submission.model.model_dump(mode="json"), "weights": weights}
-    whole = digest({**job.identity(), **identity, "submission": submission.model_dump(mode="json")})
-    folder = ResultFolder(entry.results / job.folder_name, entry.name, job.folder_name)
-    if is_finished(folder, whole):
-        progress.note(f"{entry.name}: finished already in {folder.path}")
-        return None
-    model = load_model(entry, job.spec.image_size, device, micro_batch)
-    outcome = evaluate_model(model, job, device, folder=folder, identity=identity, progress=progress)
-    fields = {
-        "submission": entry.name,
-        "title": submission.title,
-        "authors": list(submission.authors),
-        "control": submission.control,
-        "training": submission.training.model_dump(mode="json"),
-        "model": submission.model.model_dump(mode="json"),
-        "weights_sha256": weights,
-        "reported": submission.reported,
-    }
-    run = record_of(fields, job, outcome, env, whole)
-    folder.write(outcome.tables, run, summarise(run, outcome.tables))
-    if not outcome.failed:
-        folder.cells.remove()  # the tables hold all of it now
-    return outcome
-
-
-def is_finished(folder: ResultFolder, identity: str) -> bool:
-    """Whether this very run is there, whole, ours, and without a failed cell."""
-    try:
-        run = folder.run()
-        if run is None or run.get("identity") != identity or folder.self_reported:
-            return False
-    except InputError:
-        return False
-    return all(cell["status"] != "failed" for cell in run["cells"])
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What ``--dry-run`` prints for one submission."""
-
-    cells: int
-    forward: int
-    backward: int
-    minutes: float
-
-
-def estimate(entry: Entry, job: Job, device: str) -> Estimate:
-    """Planned passes, and minutes from a short timing of the model on this machine."""
-    model = load_model(entry, job.spec.image_size, device, MICRO_BATCH[device.partition(":")[0]])
-    cells = [cell for batch in range(len(job.batches)) for cell in job.cells(batch)]
-    costs = [job.passes(cell) for cell in cells]
-    forward, backward = sum(f for f, _ in costs), sum(b for _, b in costs)
-    images = torch.rand(16, 1, job.spec.image_size, job.spec.image_size, device=device)
-
-    def seconds(gradient: bool) -> float:
-        best = float("inf")
-        for _ in range(3):
-            start = time.perf_counter()
-            with undisturbed(model), torch.set_grad_enabled(gradient):
-                given = images.clone().requires_grad_(gradient)
-                margin = model(given).sum()
-                if gradient:
-                    torch.autograd.grad(margin, given)
-            best = min(best, time.perf_counter() - start)
-        return best / len(images)
-
-    one_way, both = seconds(False), seconds(True)
-    return Estimate(len(cells), forward, backward, ((forward - backward) * one_way + backward * both) / 60)

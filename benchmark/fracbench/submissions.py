@@ -116,7 +116,9 @@ def load_model(entry: Entry, image_size: int, device: str, micro_batch: int) -> 
 
     from fracbench.models import guard
 
-    model = registry.make("models", entry.submission.model.name, entry.submission.model.params)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # what the weights do not set is the same in every run
+        model = registry.make("models", entry.submission.model.name, entry.submission.model.params)
     path = weights_file(entry)
     if path is not None:
         try:

@@ -105,7 +105,9 @@ def _show_case(rows: list[dict[str, Any]]) -> None:
     image = names[columns[1].selectbox("Image", list(names), key="image", bind="query-params")]
     mine = gallery[gallery.image == image]
     conditions = [c for c in INPUTS if c in set(mine.condition)]
-    condition = columns[2].selectbox("Input", conditions, key="input", bind="query-params", format_func=INPUTS.get)
+    condition = columns[2].selectbox(
+        "Input", conditions, key="input", bind="query-params", format_func=INPUTS.__getitem__
+    )
     maps = mine[(mine.condition == condition) & (mine.kind == "attributions")].explainer.tolist()
     explainer = columns[3].selectbox("Explainer", maps or ["none"], key="explainer", bind="query-params")
     radiograph, mask = _picture(mine, condition, "radiograph"), _picture(mine, "clean", "mask")

@@ -1,0 +1,82 @@
+"""The machine and the code of a run: what of them determines the numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import fracbench
+from fracbench import registry
+from fracbench.errors import InputError
+from fracbench.plan import Job
+
+MICRO_BATCH = {"cpu": 64, "cuda": 256}
+PACKAGES = ("torch", "torchvision", "timm", "captum", "quantus", "pyautoattack", "numpy", "pandas")
+
+
+def pick_device(asked: str) -> str:
+    """``auto`` takes a CUDA device where there is one."""
+    if asked == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if asked.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(f"--device {asked}: this machine has no CUDA device; use --device cpu or auto")
+    try:
+        return str(torch.device(asked))
+    except RuntimeError:
+        raise InputError(f"unknown device '{asked}'; use auto, cpu or cuda") from None
+
+
+def prepare(device: str) -> None:
+    """Full float32 precision: TF32 moves margins by more than two devices may differ."""
+    if device.startswith("cuda"):
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+
+
+@cache
+def _code_hash(packages: tuple[str, ...]) -> str:
+    """Hash of the Python sources that compute: a changed attack is another cell."""
+    total = hashlib.sha256()
+    for package in packages:
+        module = __import__(package)
+        for root in sorted(module.__path__):
+            for file in sorted(Path(root).rglob("*.py")):
+                total.update(file.read_bytes())
+    return total.hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    found = {"fracbench": fracbench.__version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "missing"
+    return found
+
+
+def _plugin_packages(job: Job) -> tuple[str, ...]:
+    """Top-level packages whose code takes part; classes of a notebook are hashed by nothing but name."""
+    plugins = [job.dataset, *job.attacks.values(), *job.explainers.values()]
+    plugins += [registry.load("metrics", name) for name in job.spec.metrics]
+    names = {(p.__module__ if isinstance(p, type) else type(p).__module__).partition(".")[0] for p in plugins}
+    return tuple(sorted({"fracbench"} | {n for n in names if hasattr(__import__(n), "__path__")}))
+
+
+def environment(job: Job, device: str) -> dict[str, Any]:
+    """What of the machine and the code determines the numbers."""
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.machine()
+    return {
+        "device": device,
+        "device_name": name,
+        "micro_batch": MICRO_BATCH[device.partition(":")[0]],
+        "threads": torch.get_num_threads(),
+        "versions": _versions(),
+        "code": _code_hash(_plugin_packages(job)),
+    }

@@ -1,0 +1,151 @@
+"""Submissions bound to a job: checked together, estimated or run one by one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from fracbench.environment import environment
+from fracbench.errors import InputError
+from fracbench.models import Guarded, undisturbed
+from fracbench.plan import Job
+from fracbench.progress import Progress
+from fracbench.runner import Outcome, evaluate_model, record_of
+from fracbench.store import ResultFolder, digest
+from fracbench.submissions import Entry, file_hash, load_model, weights_file
+from fracbench.summary import summarise
+
+TIMINGS = 8
+
+
+@dataclass(frozen=True)
+class Task:
+    """One submission under one job: where its results go and what names them."""
+
+    entry: Entry
+    job: Job
+    device: str
+    folder: ResultFolder
+    environment: Mapping[str, Any]
+    weights: str | None
+
+    @property
+    def cell_identity(self) -> dict[str, Any]:
+        model = self.entry.submission.model.model_dump(mode="json")
+        return {"environment": dict(self.environment), "model": model, "weights": self.weights}
+
+    @property
+    def identity(self) -> str:
+        submission = self.entry.submission.model_dump(mode="json")
+        return digest({**self.job.identity(), **self.cell_identity, "submission": submission})
+
+    @property
+    def finished(self) -> bool:
+        return is_finished(self.folder, self.identity)
+
+    def model(self) -> Guarded:
+        return load_model(self.entry, self.job.spec.image_size, self.device, self.environment["micro_batch"])
+
+
+def bind(entries: Iterable[Entry], job: Job, device: str) -> list[Task]:
+    """A task for each submission. Raises ``InputError`` for weights that are missing or not the declared ones."""
+    env = environment(job, device)
+    tasks, faults = [], []
+    for entry in entries:
+        try:
+            path = weights_file(entry)
+        except InputError as error:
+            faults += error.faults
+            continue
+        folder = ResultFolder(entry.results / job.folder_name, entry.name, job.folder_name)
+        tasks.append(Task(entry, job, device, folder, env, file_hash(path) if path else None))
+    if faults:
+        raise InputError(*faults)
+    return tasks
+
+
+def check(tasks: Iterable[Task]) -> None:
+    """Build every model once, before anything is computed; ``InputError`` with all faults, a line each."""
+    faults = []
+    for task in tasks:
+        try:
+            task.model()
+        except InputError as error:
+            faults += [f"{task.entry.name}: {fault}" for fault in error.faults]
+    if faults:
+        raise InputError(*faults)
+
+
+def run_submission(task: Task, progress: Progress) -> Outcome:
+    """Evaluate one submission into its results folder."""
+    entry, job, device, folder = task.entry, task.job, task.device, task.folder
+    submission = entry.submission
+    identity = task.cell_identity
+    outcome = evaluate_model(task.model(), job, device, folder=folder, identity=identity, progress=progress)
+    fields = {
+        "submission": entry.name,
+        "title": submission.title,
+        "authors": list(submission.authors),
+        "control": submission.control,
+        "training": submission.training.model_dump(mode="json"),
+        "model": submission.model.model_dump(mode="json"),
+        "weights_sha256": task.weights,
+        "reported": submission.reported,
+    }
+    run = record_of(fields, job, outcome, task.environment, task.identity)
+    folder.write(outcome.tables, run, summarise(run, outcome.tables))
+    if not outcome.failed:
+        folder.cells.remove()  # the tables hold all of it now
+    return outcome
+
+
+def is_finished(folder: ResultFolder, identity: str) -> bool:
+    """Whether this very run is there, whole, ours, and without a failed cell."""
+    try:
+        run = folder.run()
+        if run is None or run.get("identity") != identity or folder.self_reported:
+            return False
+    except InputError:
+        return False
+    return all(cell["status"] != "failed" for cell in run["cells"])
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What ``--dry-run`` prints for one submission."""
+
+    cells: int
+    forward: int
+    backward: int
+    minutes: float
+
+
+def estimate(task: Task) -> Estimate:
+    """Planned passes, and minutes from a short timing of the model on this machine."""
+    model, job, device = task.model(), task.job, task.device
+    cells = [cell for batch in range(len(job.batches)) for cell in job.cells(batch)]
+    costs = [job.passes(cell) for cell in cells]
+    forward, backward = sum(f for f, _ in costs), sum(b for _, b in costs)
+    size, side = min(job.spec.logical_batch, model.micro_batch), job.spec.image_size
+    images = torch.rand(size, 1, side, side, device=device)
+
+    def seconds(gradient: bool) -> float:
+        times = []
+        for _ in range(TIMINGS):
+            start = time.perf_counter()
+            with undisturbed(model), torch.set_grad_enabled(gradient):
+                given = images.clone().requires_grad_(gradient)
+                margin = model(given).sum()
+                if gradient:
+                    torch.autograd.grad(margin, given)
+            if device.startswith("cuda"):
+                torch.cuda.synchronize()
+            times.append(time.perf_counter() - start)
+        return sorted(times[1:])[TIMINGS // 2 - 1] / size  # the first one warms up
+
+    one_way, both = seconds(False), seconds(True)
+    return Estimate(len(cells), forward, backward, ((forward - backward) * one_way + backward * both) / 60)

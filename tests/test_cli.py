@@ -1,0 +1,221 @@
+"""The command line: exit codes, one line per fault, nothing written on wrong input, the next command."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from conftest import REPOSITORY, STARTERS, Command
+from fracbench import registry, specs
+from fracbench.cli import main
+from worlds import Broken, registered, spec
+
+TINY = """\
+name: tiny
+title: Tiny untrained network
+authors: [Tests]
+licence: Apache-2.0
+benchmarks: [smoke]
+model:
+  name: timm
+  params:
+    architecture: resnet18
+    options: {channels: [8, 8, 8, 8], layers: [1, 1, 1, 1]}
+training: {data: none}
+"""
+
+
+def call(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, list(map(str, arguments)))
+
+
+def submissions(folder: Path, text: str = TINY, name: str = "tiny") -> Path:
+    (folder / "submissions" / name).mkdir(parents=True)
+    (folder / "submissions" / name / "submission.yaml").write_text(text)
+    return folder / "submissions"
+
+
+def files(folder: Path) -> set[Path]:
+    return set(folder.rglob("*"))
+
+
+def refused(result: Result, *says: str) -> None:
+    """Exit 2, lines that start with ``error:`` and no traceback."""
+    assert result.exit_code == 2, result.output
+    assert isinstance(result.exception, SystemExit), result.exception
+    for text in says:
+        assert text in result.output
+    assert "Traceback" not in result.output
+
+
+def test_list_shows_every_plugin_benchmark_and_recipe() -> None:
+    shown = call("list").output
+    for kind in registry.KINDS:
+        for name in registry.names(kind):
+            assert f"  {name} " in shown
+    for name in specs.names():
+        assert f"  {name}\n" in shown
+    assert call("list", "attacks").output.startswith("attacks:\n  apgd-ce")
+
+
+def test_an_unknown_kind_is_refused_with_the_nearest() -> None:
+    refused(call("list", "attack"), "unknown kind 'attack'. Did you mean 'attacks'?")
+
+
+@pytest.mark.parametrize(
+    "arguments, says",
+    [
+        (["run"], "name submissions to run, or pass --all"),
+        (["run", "--all", "tiny"], "not both"),
+        (["run", "tinny"], "unknown submission 'tinny'. Did you mean 'tiny'?"),
+        (["run", "--all", "--benchmark", "smok"], "unknown benchmark 'smok'. Did you mean 'smoke'?"),
+        (["run", "tiny", "--benchmark", "phantom-v1"], "tiny does not enter phantom-v1 (it enters smoke)"),
+        (["run", "--all", "--benchmark", "phantom-v1"], "no submission enters phantom-v1"),
+        (["run", "tiny", "--benchmark", "smoke", "--device", "gpu"], "unknown device 'gpu'"),
+        (["run", "tiny", "--benchmark", "smoke", "--data", "nowhere"], "--data nowhere: no such folder"),
+        (["run", "tiny", "--benchmark", "smoke", "--data", "."], "leave --data out"),
+        (["run", "tiny", "--benchmark", "smoke", "--split", "tets"], "Did you mean 'test'?"),
+        (["run", "tiny", "--benchmark", "smoke", "--limit", "1"], "--limit 1 is too small"),
+        (["run", "tiny", "--benchmark", "smoke", "--budget", "2"], "--budget 2.0 must lie"),
+        (["run", "tiny", "--benchmark", "smoke", "--submissions", "elsewhere"], "elsewhere: no such folder"),
+        (["run", "tiny", "--benchmark", "fracatlas-v1", "--limit", "4"], "fracatlas needs --data DIR"),
+        (["summarise", "tiny"], "no results of 'tiny'"),
+        (["train", "phantom-standart"], "Did you mean 'phantom-standard'?"),
+        (["validate", "submissions/none.yaml"], "no such file"),
+    ],
+)
+def test_wrong_input_is_one_line_exit_2_and_writes_nothing(
+    arguments: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submissions(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    before = files(tmp_path)
+    result = call(*arguments)
+    refused(result, says)
+    assert len(result.output.strip().splitlines()) == 1
+    assert files(tmp_path) == before
+
+
+def test_validate_names_file_line_and_nearest_key(tmp_path: Path) -> None:
+    text = TINY.replace("licence:", "license:").replace("name: timm", "name: tim").replace("[smoke]", "[smoke, smokey]")
+    file = submissions(tmp_path, text) / "tiny" / "submission.yaml"
+    refused(call("validate", file), f"{file}:4: unknown key 'license'. Did you mean 'licence'?", "'licence' is missing")
+    file.write_text(TINY.replace("name: timm", "name: tim"))
+    refused(call("validate", file), f"{file}:", "unknown model 'tim'. Did you mean 'timm'?")
+    file.write_text(TINY.replace("[smoke]", "[smoke, smokey]"))
+    refused(call("validate", file), f"{file}:", "unknown benchmark 'smokey'. Did you mean 'smoke'?")
+    file.write_text(TINY)
+    good = call("validate", file)
+    assert good.exit_code == 0 and "next: fracbench run tiny" in good.output
+
+
+def test_a_bad_submission_stops_all_before_anything_is_written(tmp_path: Path) -> None:
+    folder = submissions(tmp_path)
+    weights = STARTERS / "phantom-resnet-standard" / "weights.safetensors"
+    for name, lines in {
+        "changed": "weights: {file: w.safetensors, sha256: " + "a" * 64 + "}",
+        "misfit": "weights: {file: w.safetensors}",
+        "escaping": "weights: {file: ../misfit/w.safetensors}",
+        "absent": "weights: {file: absent.safetensors}",
+    }.items():
+        submissions(tmp_path / name, TINY.replace("name: tiny", f"name: {name}") + lines, name)
+        shutil.move(tmp_path / name / "submissions" / name, folder / name)
+        shutil.copy(weights, folder / name / "w.safetensors")
+    before = files(tmp_path)
+    result = call("run", "--all", "--benchmark", "smoke", "--submissions", folder)
+    refused(result, "not the one declared", "leaves the submission's folder", "absent.safetensors does not exist")
+    assert len([line for line in result.output.splitlines() if line.startswith("error: ")]) == 3
+    for name in ("changed", "escaping", "absent"):
+        shutil.rmtree(folder / name)
+    refused(call("run", "--all", "--benchmark", "smoke", "--submissions", folder), "misfit:", "do not load into timm")
+    assert files(tmp_path) <= before
+
+
+def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path) -> None:
+    folder = submissions(tmp_path)
+    before = files(tmp_path)
+    result = call("run", "--all", "--benchmark", "smoke", "--submissions", folder, "--dry-run")
+    assert result.exit_code == 0, result.output
+    header, row, total, *_ = [line.split() for line in result.stdout.splitlines()]
+    assert header == ["submission", "cells", "forward", "backward", "minutes"]
+    # 3 batches of: clean, 3 attacks, 3 rungs, 8 explainers on clean and 3 attacks
+    assert row[:2] == ["tiny", str(3 * (1 + 3 + 3 + 8 * 4))] and total[1] == row[1]
+    assert float(row[4]) >= 0 and int(row[2]) > int(row[3]) > 0
+    assert files(tmp_path) == before
+
+
+def test_a_failed_cell_is_named_exit_1_and_the_rest_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = submissions(tmp_path)
+    small = specs.load("smoke").model_dump()
+    names = [{"name": "saliency", "params": {}}, {"name": "faulty", "params": {}}]
+    changed = {"explainers": names, "panel": ["saliency"], "attacks": [{"name": "fgsm"}], "logical_batch": 24}
+    made = spec(**small | changed)
+    monkeypatch.setattr(specs, "load", lambda name: made)
+    with registered(faulty=("explainers", Broken)):
+        result = call("run", "tiny", "--benchmark", "smoke", "--submissions", folder)
+    assert result.exit_code == 1, result.output
+    assert (
+        "failed cell: tiny: faulty on clean, batch 0: RuntimeError: this plugin is broken on purpose" in result.output
+    )
+    run = json.loads((folder / "tiny" / "results" / "smoke" / "run.json").read_text())
+    failed = [cell for cell in run["cells"] if cell["status"] == "failed"]
+    assert {cell["explainer"] for cell in failed} == {"faulty"} and "Traceback" in failed[0]["traceback"]
+    summary = json.loads((folder / "tiny" / "results" / "smoke" / "summary.json").read_text())
+    assert not summary["ranked"] and summary["headline"]["value"] is not None
+
+
+def test_a_second_run_has_nothing_to_do(smoke: Path, command: Command) -> None:
+    arguments = ("run", "--all", "--benchmark", "smoke", "--submissions", STARTERS, "--results", smoke)
+    before = {path: path.stat().st_mtime_ns for path in files(smoke)}
+    done = command(*arguments)
+    assert done.returncode == 0 and done.stderr.count("finished already") == 3
+    assert {path: path.stat().st_mtime_ns for path in files(smoke)} == before
+
+
+def test_progress_goes_to_stderr_in_plain_lines(smoke: Path, command: Command) -> None:
+    done = command("run", "always-fracture", "--benchmark", "smoke", "--submissions", STARTERS, "--results", "r",
+                   "--limit", "4", "--budget", "0.2")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "cells, estimating: always-fracture: clean" in done.stderr and "done" in done.stderr
+    assert "\x1b" not in done.stderr
+    assert "next: fracbench leaderboard --submissions" in done.stdout
+
+
+def test_summarise_gives_the_same_numbers_without_a_model(smoke: Path, tmp_path: Path, command: Command) -> None:
+    shutil.copytree(smoke, tmp_path / "copy")
+    written = sorted((tmp_path / "copy").rglob("summary.json"))
+    before = [json.loads(path.read_text()) for path in written]
+    for path in written:
+        path.write_text(path.read_text().replace('"value": 1.0', '"value": 0.5'))
+    done = command("summarise", "--submissions", tmp_path, "--results", tmp_path / "copy")
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(path.read_text()) for path in written] == before
+    assert "phantom-resnet-pgd-at" in done.stdout
+
+
+def test_leaderboard_starts_streamlit_on_the_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+    monkeypatch.setattr("subprocess.call", lambda words: started.append(words) or 0)
+    assert call("leaderboard", "--submissions", tmp_path, "--results", tmp_path / "r", "--port", "9000").exit_code == 0
+    (words,) = started
+    assert words[1:4] == ["-m", "streamlit", "run"] and str(tmp_path / "r") in words and "9000" in words
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(importlib.import_module("fracbench.tasks"), "run_submission", stop)
+    result = call("run", "tiny", "--benchmark", "smoke", "--submissions", submissions(tmp_path))
+    assert result.exit_code == 130 and "Repeat the same command to go on" in result.output
+
+
+def test_version_and_module_entry(command: Command) -> None:
+    from fracbench import __version__
+
+    assert command("--version").stdout.strip() == f"fracbench, version {__version__}"
+    assert f'version = "{__version__}"' in (REPOSITORY / "pyproject.toml").read_text()

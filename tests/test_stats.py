@@ -1,0 +1,60 @@
+"""Intervals against scipy, closed forms and simulated coverage."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fracbench import stats
+from scipy.stats import binomtest
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("successes, n", [(0, 12), (3, 12), (12, 12), (2, 64)])
+def test_few_successes_get_wilson_interval(successes: int, n: int) -> None:
+    values = [1.0] * successes + [0.0] * (n - successes)
+    ours = stats.proportion(values, range(n), 0.95)
+    theirs = binomtest(successes, n).proportion_ci(0.95, method="wilson")
+    assert (ours["low"], ours["high"]) == pytest.approx((theirs.low, theirs.high))
+    assert ours["value"] == successes / n and ours["n"] == n
+
+
+def test_wilson_counts_groups_not_images() -> None:
+    one_each = stats.proportion([0.0] * 10, range(10))
+    four_each = stats.proportion([0.0] * 40, np.repeat(range(10), 4))
+    assert four_each["high"] == one_each["high"] and four_each["n"] == 40
+
+
+def test_copies_of_an_image_in_its_group_do_not_narrow_the_interval() -> None:
+    values = (RNG.random(60) < 0.6).astype(float)
+    alone = stats.proportion(values, range(60))
+    copied = stats.proportion(np.repeat(values, 5), np.repeat(range(60), 5))
+    assert (copied["low"], copied["high"]) == pytest.approx((alone["low"], alone["high"]))
+    as_if_independent = stats.proportion(np.repeat(values, 5), range(300))
+    assert as_if_independent["high"] - as_if_independent["low"] < 0.7 * (alone["high"] - alone["low"])
+
+
+def test_bootstrap_covers_the_truth_about_as_often_as_it_says() -> None:
+    covered = 0
+    for _ in range(200):
+        patients = RNG.random(40) < 0.5
+        values = np.repeat(patients, 2).astype(float)
+        found = stats.proportion(values, np.repeat(range(40), 2))
+        covered += found["low"] <= 0.5 <= found["high"]
+    assert 0.88 <= covered / 200 <= 1.0
+
+
+def test_ratio_of_constant_shares_has_no_width() -> None:
+    bottom = RNG.random(30) + 0.5
+    assert stats.ratio(0.3 * bottom, bottom, range(30)) == pytest.approx((0.3, 0.3))
+
+
+def test_nothing_gives_nan_and_not_an_error() -> None:
+    assert np.isnan(stats.proportion([], [])["value"]) and stats.proportion([], [])["n"] == 0
+    assert np.isnan(stats.auroc([1.0, 2.0], [1, 1]))
+
+
+def test_auroc_is_the_share_of_pairs_in_order() -> None:
+    scores, labels = RNG.integers(0, 6, 50).astype(float), RNG.integers(0, 2, 50)
+    pairs = [(p > n) + 0.5 * (p == n) for p in scores[labels == 1] for n in scores[labels == 0]]
+    assert stats.auroc(scores, labels) == pytest.approx(np.mean(pairs))

@@ -1,0 +1,68 @@
+"""Files whole or not at all, and what is broken is said, never guessed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from fracbench.errors import InputError
+from fracbench.store import CellFolder, CellResult, ResultFolder, find_results, write_atomic
+
+
+def test_a_cell_comes_back_as_it_was_and_under_its_name_only(tmp_path: Path) -> None:
+    cells = CellFolder(tmp_path)
+    table = pd.DataFrame({"image": ["a", "b"], "margin": [0.1, np.nan]})
+    images = np.random.default_rng(0).random((2, 1, 4, 4)).astype(np.float32)
+    cells.write({"cell": 1}, CellResult({"status": "done"}, {"predictions": table}, images))
+    found = cells.read({"cell": 1})
+    assert found is not None
+    pd.testing.assert_frame_equal(found.tables["predictions"], table)
+    np.testing.assert_array_equal(found.images, images)
+    assert cells.read({"cell": 2}) is None
+
+
+def test_a_failed_cell_is_tried_again(tmp_path: Path) -> None:
+    cells = CellFolder(tmp_path)
+    cells.write({"cell": 1}, CellResult({"status": "failed"}))
+    assert cells.read({"cell": 1}) is None
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_atomic(tmp_path / "a", b"old")
+
+    def full(self: Path, target: Path) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="no space"):
+        write_atomic(tmp_path / "a", b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"] and (tmp_path / "a").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize(
+    "content, says",
+    [("{", "cannot be read"), ("[]", "version list"), ('{"schema_version": 99}', "version 99, this fracbench reads 1")],
+)
+def test_a_broken_summary_is_named(tmp_path: Path, content: str, says: str) -> None:
+    (tmp_path / "summary.json").write_text(content)
+    with pytest.raises(InputError, match=says):
+        ResultFolder(tmp_path, "a", "s").summary()
+
+
+def test_undefined_numbers_are_null_and_come_back(tmp_path: Path) -> None:
+    folder = ResultFolder(tmp_path, "a", "s")
+    folder.write_summary({"schema_version": 1, "headline": {"value": float("nan"), "n": np.int64(3)}})
+    assert "NaN" not in (tmp_path / "summary.json").read_text()
+    assert json.loads((tmp_path / "summary.json").read_text())["headline"] == {"value": None, "n": 3}
+
+
+def test_results_are_found_in_both_places(tmp_path: Path) -> None:
+    for place in ("submissions/a/results/s", "results/b/s", "results/c/running/cells"):
+        (tmp_path / place).mkdir(parents=True)
+    (tmp_path / "submissions/a/results/s/summary.json").write_text("{}")
+    (tmp_path / "results/b/s/summary.json").write_text("{}")
+    found = find_results(tmp_path / "submissions", tmp_path / "results")
+    assert [(folder.submission, folder.spec) for folder in found] == [("a", "s"), ("b", "s"), ("c", "running")]

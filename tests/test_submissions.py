@@ -1,0 +1,142 @@
+"""YAML in: strict, safe, and every fault with its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from fracbench.errors import InputError
+from fracbench.schema import BenchmarkSpec, Submission, parse_epsilon
+from fracbench.submissions import default_dir, discover, load_model, read_entry, results_dir, starters_dir, weights_file
+from fracbench.yamlio import read
+from safetensors.torch import save_file
+from test_cli import TINY, submissions
+
+
+def entry_of(folder: Path, extra: str = "", state: dict[str, torch.Tensor] | None = None):  # type: ignore[no-untyped-def]
+    root = submissions(folder, TINY + extra)
+    if state is not None:
+        save_file(state, root / "tiny" / "w.safetensors")
+    return discover(root, None)[0]
+
+
+@pytest.mark.parametrize(
+    "change, line, says",
+    [
+        (("licence", "lisence"), 4, "unknown key 'lisence'. Did you mean 'licence'?"),
+        (("  name: timm", "  nam: timm"), 7, "unknown key 'model.nam'. Did you mean 'name'?"),
+        (("title: Tiny", "title: [Tiny"), 3, "not valid YAML"),
+        (("[smoke]", "smoke"), 5, "benchmarks"),
+        (("name: tiny", "name: Tiny!"), 1, "use lower case, digits and -"),
+        (("authors: [Tests]", "authors: []"), 3, "authors"),
+        (("licence: Apache-2.0", "title: again"), 4, "'title' is given twice"),
+        (("[Tests]", "[&a Tests, *a]"), None, "aliases"),
+        (("training: {data: none}", "training: {data: none, sed: 3}"), 11, "Did you mean 'seed'"),
+        ((TINY, "- a list"), 1, "expected keys and values"),
+        ((TINY, "a: !!python/object/apply:os.system [ls]"), 1, "not valid YAML"),
+    ],
+)
+def test_faults_have_file_line_and_advice(tmp_path: Path, change: tuple[str, str], line: int | None, says: str) -> None:
+    file = submissions(tmp_path, TINY.replace(*change)) / "tiny" / "submission.yaml"
+    with pytest.raises(InputError) as caught:
+        read(file, Submission)
+    where = f"{file}:{line}: " if line else f"{file}: "
+    assert any(fault.startswith(where) and says in fault for fault in caught.value.faults), caught.value.faults
+
+
+def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
+    text = TINY.replace("licence", "lisence").replace("authors: [Tests]", "authors: []")
+    with pytest.raises(InputError) as caught:
+        read(submissions(tmp_path, text) / "tiny" / "submission.yaml", Submission)
+    assert len(caught.value.faults) == 3  # the empty list, the unknown key, the missing key
+
+
+def test_a_name_must_be_its_folders(tmp_path: Path) -> None:
+    root = submissions(tmp_path, TINY, "other")
+    with pytest.raises(InputError, match="'tiny' must equal its folder's name 'other'"):
+        read_entry(root / "other" / "submission.yaml", root, None)
+
+
+def test_a_huge_or_binary_file_is_no_submission(tmp_path: Path) -> None:
+    for content, says in ((b"a: b\n" * 100_000, "larger than"), (b"\xff\xfe\x00", "cannot be read")):
+        file = tmp_path / "submission.yaml"
+        file.write_bytes(content)
+        with pytest.raises(InputError, match=says):
+            read(file, Submission)
+
+
+def test_weights_stay_inside_and_have_their_hash(tmp_path: Path) -> None:
+    entry = entry_of(tmp_path, "weights: {file: w.safetensors}", {"a": torch.zeros(1)})
+    assert weights_file(entry) == entry.folder / "w.safetensors"
+    outside = tmp_path / "outside.safetensors"
+    (entry.folder / "w.safetensors").rename(outside)
+    (entry.folder / "w.safetensors").symlink_to(outside)
+    with pytest.raises(InputError, match="leaves the submission's folder"):
+        weights_file(entry)
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pt"])
+def test_weights_load_from_both_formats(tmp_path: Path, suffix: str) -> None:
+    entry = entry_of(tmp_path, f"weights: {{file: w.{suffix}}}")
+    initial = load_model_without_weights(tmp_path / "other").state_dict()
+    state = {key: (value + 1).contiguous() for key, value in initial.items()}
+    path = entry.folder / f"w.{suffix}"
+    save_file(state, path) if suffix == "safetensors" else torch.save(state, path)
+    loaded = load_model(entry, 64, "cpu", 8).network.state_dict()
+    assert all(torch.equal(loaded[key], value) for key, value in state.items())
+
+
+def load_model_without_weights(folder: Path) -> torch.nn.Module:
+    return load_model(entry_of(folder), 64, "cpu", 8).network
+
+
+def test_a_model_without_weights_is_the_same_each_time(tmp_path: Path) -> None:
+    first, second = (load_model_without_weights(tmp_path / name).state_dict() for name in "ab")
+    assert all(torch.equal(second[key], value) for key, value in first.items())
+
+
+class Evil:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return exec, ("raise SystemExit('executed')",)
+
+
+def test_a_pickle_that_executes_code_is_refused(tmp_path: Path) -> None:
+    entry = entry_of(tmp_path, "weights: {file: w.pt}")
+    torch.save({"fc.weight": Evil()}, entry.folder / "w.pt")
+    with pytest.raises(InputError, match="weights do not load"):
+        load_model(entry, 64, "cpu", 8)
+
+
+def test_starters_results_go_beside_them_in_a_checkout_and_to_results_from_a_wheel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert default_dir() == starters_dir() and (starters_dir() / "always-fracture" / "submission.yaml").is_file()
+    assert results_dir(Path("submissions"), "a", None) == Path("submissions/a/results")
+    assert results_dir(Path("submissions"), "a", Path("r")) == Path("r/a")
+    (tmp_path / "submissions").mkdir()
+    assert default_dir() == Path("submissions")
+
+
+@pytest.mark.parametrize(
+    "written, says",
+    [("4", "did you mean 4/255"), ("0/255", "not positive"), ("a/b", "not a fraction"), ("1/2/3", "not a")],
+)
+def test_epsilons_are_fractions(written: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        parse_epsilon(written)
+    assert parse_epsilon("0.5/255") == pytest.approx(0.5 / 255)
+
+
+def test_a_spec_must_be_consistent() -> None:
+    from worlds import spec
+
+    with pytest.raises(ValueError, match="panel names explainers the spec does not run: lime"):
+        spec(panel=["lime"])
+    with pytest.raises(ValueError, match="listed twice"):
+        spec(attacks=[{"name": "fgsm"}, {"name": "fgsm"}])
+    with pytest.raises(ValueError, match="ascend"):
+        ladder = {"epsilons": ["2/255", "1/255"], "attack": {"name": "fgsm"}}
+        spec(threat={"norm": "linf", "epsilon": "2/255", "ladder": ladder})
+    assert isinstance(spec(), BenchmarkSpec)
