@@ -20,6 +20,7 @@ def run(**changes: Any) -> dict[str, Any]:
         **{"threat": "linf", "epsilon": "2/255", "ladder": ["1/255", "2/255"], "attacks": ATTACKS},
         **{"explainers": ["cam", "saliency", "random"], "panel": ["cam", "saliency"], "metrics": METRICS},
         **{"seconds": 1.0, "passes": {}, "device": "cpu", "cells": [], "random": False, "black_box": ["square"]},
+        "resolved_spec": {"note": ""},
     }
     return fields | changes
 

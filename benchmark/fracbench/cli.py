@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -283,14 +282,14 @@ def summarise(names: tuple[str, ...], benchmark: str | None, submissions: Path |
 @click.option("--host", default="localhost", show_default=True)
 @click.option("--port", type=int, default=8501, show_default=True)
 @_shown
-def leaderboard(submissions: Path | None, results: Path | None, host: str, port: int) -> int:
+def leaderboard(submissions: Path | None, results: Path | None, host: str, port: int) -> None:
     """Open the leaderboard in the browser."""
     from importlib.metadata import entry_points
 
     folder, results = _places(submissions, results)
     (launch,) = entry_points(group="fracbench.leaderboard", name="default")
     click.echo(f"leaderboard at http://{host}:{port} (stop with Ctrl-C)")
-    return subprocess.call(launch.load()(folder, results, host, port))
+    launch.load()(folder, results, host, port)
 
 
 @main.command()

@@ -197,6 +197,7 @@ def summarise(run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> dic
         "schema_version": SCHEMA_VERSION,
         **{key: run[key] for key in ("submission", "title", "authors", "control", "training", "spec", "spec_hash")},
         "trained_on": run["training"]["data"],
+        "note": run["resolved_spec"]["note"],
         **{key: run[key] for key in ("dataset", "fingerprint", "split", "threat", "epsilon", "custom", "panel")},
         **{key: run[key] for key in ("seconds", "passes", "device")},
         "ranked": not reasons,

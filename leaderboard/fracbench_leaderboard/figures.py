@@ -35,7 +35,12 @@ def scatter(rows: Sequence[Mapping[str, Any]]) -> alt.LayerChart | None:
         return None
     base = alt.Chart(pd.DataFrame(points))
     low, high = (f([p[f"alignment_{end}"] for p in points]) for f, end in ((min, "low"), (max, "high")))
-    x = alt.X("robust_value:Q", title="robust balanced accuracy", scale=alt.Scale(domain=[0, 1]))
+    x = alt.X(
+        "robust_value:Q",
+        title="robust balanced accuracy",
+        scale=alt.Scale(domain=[-0.1, 1.1], nice=False),
+        axis=alt.Axis(values=[i / 10 for i in range(11)], format=".1f"),
+    )
     y = alt.Y("alignment_value:Q", title="calibrated alignment (rank accuracy)",
               scale=alt.Scale(domain=[min(-0.05, low), max(0.5, high)]))  # fmt: skip
     kinds = list(COLOURS)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+
+
+def plain(text: str) -> str:
+    """Text from a result file, so that Markdown shows it as it is written: no link, image or formatting."""
+    return re.sub(r"([^\w\s,/=])", r"\\\1", text)
 
 
 def number(value: float | None) -> str:
@@ -35,7 +41,7 @@ def ranking_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         [
             {
                 "Rank": "–" if row["rank"] is None else str(row["rank"]),
-                "Name": row["submission"],
+                "Name": row["submission"] + (" (control)" if row["control"] else ""),
                 "Headline": row["headline"]["value"],
                 "Headline [95 %]": interval(row["headline"]),
                 "Aligned sensitivity": interval(row["factors"]["aligned_sensitivity"]),

@@ -10,8 +10,9 @@ import streamlit as st
 
 from fracbench_leaderboard.figures import enlarge, overlay, scatter
 from fracbench_leaderboard.reading import Board, read_board, read_gallery
-from fracbench_leaderboard.table import explainer_table, ranking_table
+from fracbench_leaderboard.table import explainer_table, plain, ranking_table
 
+PICTURES = 5
 INPUTS = {"clean": "clean", "strongest": "strongest attempt"}
 TERMS = """
 - **Headline** (aligned robust accuracy): share of fractured-normal pairs handled right for the right reason,
@@ -60,18 +61,19 @@ def _choose_board(board: Board) -> tuple[str, str, str]:
 def _show_ranking(rows: list[dict[str, Any]]) -> None:
     first = rows[0]
     count = first["n"]
-    st.caption(
+    facts = (
         f"Threat model {first['threat']} at epsilon {first['epsilon']}; dataset {first['dataset']}; "
         f"{count['fractured']} fractured ({count['annotated']} annotated) and {count['normal']} normal images in "
-        f"{count['groups']} groups in the first row. Rows on other bytes are never in the same table."
+        f"{count['groups']} groups in the first row. Rows on other bytes are never in the same table. {first['note']}"
     )
+    st.caption(plain(facts))
     strangers = sorted({row["submission"] for row in rows if row["trained_on"] != row["dataset"]})
     if strangers:
         st.info("Not trained on such images; their rows say how they transfer, not how good they can be:")
         st.text(", ".join(strangers))
     table = ranking_table(rows)
     st.dataframe(
-        table,
+        table.loc[:, (table != "").any()],  # a column of which every cell is empty says nothing
         hide_index=True,
         column_config={
             "Headline": st.column_config.ProgressColumn("Headline", min_value=0, max_value=1, format="%.3f")
@@ -117,11 +119,11 @@ def _show_case(rows: list[dict[str, Any]]) -> None:
         attack = mine[mine.condition == "strongest"].attack.iloc[0]
         shown.append((f"perturbation by {attack} (grey = none, black and white = epsilon)",
                       _picture(mine, condition, "perturbation")))  # fmt: skip
-    panels = st.columns(5)
-    for panel, (caption, png) in zip(panels, [s for s in shown if s[1] is not None], strict=False):
-        panel.image(enlarge(png), caption=caption, width="stretch")  # type: ignore[arg-type]
+    pictures = [(caption, enlarge(png)) for caption, png in shown if png is not None]
     if radiograph is not None:
-        panels[-1].image(overlay(radiograph, mask, attributions), width="stretch",
-                         caption="map in orange, outline of the annotated fracture in blue")  # fmt: skip
-    st.caption(f"All explainers of {row['submission']} on clean fractured images")
+        words = "map in orange, outline of the annotated fracture in blue"
+        pictures.append((words, overlay(radiograph, mask, attributions)))
+    for panel, (caption, picture) in zip(st.columns(PICTURES), pictures, strict=False):
+        panel.image(picture, caption=caption, width="stretch")
+    st.caption(plain(f"All explainers of {row['submission']} on clean fractured images"))
     st.dataframe(explainer_table(row), hide_index=True)
