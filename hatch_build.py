@@ -13,6 +13,8 @@ class StartersHook(BuildHookInterface):  # type: ignore[type-arg]
         if version == "editable":
             return
         for yaml_file in sorted(Path(self.root, "submissions").glob("*/submission.yaml")):
-            for file in (yaml_file, *sorted(yaml_file.parent.glob("*.safetensors"))):
+            for file in (yaml_file, *(yaml_file.parent / name for name in ("training.json", "weights.safetensors"))):
+                if not file.is_file():
+                    continue
                 target = f"fracbench/starters/{yaml_file.parent.name}/{file.name}"
                 build_data["force_include"][str(file)] = target

@@ -47,9 +47,10 @@ class Command:
 
     folder: Path
     environment: dict[str, str]
+    python: str = sys.executable
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
-        words = [sys.executable, "-m", "fracbench", *map(str, arguments)]
+        words = [self.python, "-m", "fracbench", *map(str, arguments)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(words, cwd=self.folder, env=self.environment, text=True, **pipes)  # type: ignore[call-overload]
 

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-
-
-def plain(text: str) -> str:
-    """Text from a result file, so that Markdown shows it as it is written: no link, image or formatting."""
-    return re.sub(r"([^\w\s,/=])", r"\\\1", text)
 
 
 def number(value: float | None) -> str:

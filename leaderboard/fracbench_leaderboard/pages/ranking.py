@@ -10,7 +10,7 @@ import streamlit as st
 
 from fracbench_leaderboard.figures import enlarge, overlay, scatter
 from fracbench_leaderboard.reading import Board, read_board, read_gallery
-from fracbench_leaderboard.table import explainer_table, plain, ranking_table
+from fracbench_leaderboard.table import explainer_table, ranking_table
 
 PICTURES = 5
 INPUTS = {"clean": "clean", "strongest": "strongest attempt"}
@@ -66,7 +66,7 @@ def _show_ranking(rows: list[dict[str, Any]]) -> None:
         f"{count['fractured']} fractured ({count['annotated']} annotated) and {count['normal']} normal images in "
         f"{count['groups']} groups in the first row. Rows on other bytes are never in the same table. {first['note']}"
     )
-    st.caption(plain(facts))
+    st.text(facts)  # text, not Markdown: what a result file says is never a link
     strangers = sorted({row["submission"] for row in rows if row["trained_on"] != row["dataset"]})
     if strangers:
         st.info("Not trained on such images; their rows say how they transfer, not how good they can be:")
@@ -125,5 +125,5 @@ def _show_case(rows: list[dict[str, Any]]) -> None:
         pictures.append((words, overlay(radiograph, mask, attributions)))
     for panel, (caption, picture) in zip(st.columns(PICTURES), pictures, strict=False):
         panel.image(picture, caption=caption, width="stretch")
-    st.caption(plain(f"All explainers of {row['submission']} on clean fractured images"))
+    st.text(f"All explainers of {row['submission']} on clean fractured images")
     st.dataframe(explainer_table(row), hide_index=True)

@@ -1,0 +1,75 @@
+"""A leaderboard server and a headless Chromium, for tests of the pages people see."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+CHROMIUM = Path("/usr/bin/chromium")
+QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync")  # fmt: skip
+
+
+def require_chromium() -> None:
+    """Skip where there is no browser; on CI that would hide a hole, so there it fails."""
+    if not CHROMIUM.exists():
+        assert not os.environ.get("CI"), f"{CHROMIUM} is missing; install it, CI must test the pages"
+        pytest.skip(f"{CHROMIUM} is missing (Debian: apt-get install chromium)")
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("localhost", 0))
+        return int(taken.getsockname()[1])
+
+
+@contextmanager
+def served(start: Any, *places: str | Path) -> Iterator[str]:
+    """Run ``fracbench leaderboard`` through ``start`` and give its address; nothing is left running."""
+    port = free_port()
+    process: Popen[str] = start("leaderboard", *places, "--port", port)
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=5)
+                break
+            except OSError:
+                assert process.poll() is None, process.communicate()
+                assert time.monotonic() < deadline, "the leaderboard did not come up in a minute"
+                time.sleep(0.2)
+        yield f"http://localhost:{port}"
+    finally:
+        process.terminate()
+        process.communicate()
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(f"http://localhost:{port}", timeout=5)
+
+
+@contextmanager
+def opened(address: str) -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(QUIET))
+        page = browser.new_page(viewport={"width": 1500, "height": 1800})
+        page.set_default_timeout(60_000)
+        page.goto(address)
+        page.wait_for_selector("h1:has-text('fracbench')")
+        yield page
+        browser.close()
+
+
+def settle(page: Page) -> None:
+    """Wait until the script behind the page has run to its end."""
+    page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')")
+    page.wait_for_timeout(500)
+    assert page.locator("[data-testid=stException]").count() == 0, page.inner_text("body")

@@ -1,0 +1,98 @@
+"""The first page of the leaderboard, in a real browser."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from browser import opened, require_chromium, served, settle
+from conftest import Command
+from fracbench.store import ResultFolder
+from playwright.sync_api import Page
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(autouse=True)
+def chromium() -> None:
+    require_chromium()
+
+
+def cells(page: Page) -> list[str]:
+    page.wait_for_selector("[role=gridcell]", state="attached")
+    return page.locator("[role=gridcell]").all_text_contents()
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    page.get_by_label(label, exact=False).first.click()
+    page.get_by_role("option", name=option, exact=True).click()
+    settle(page)
+
+
+def test_the_page_shows_what_the_files_say(smoke: Path, command: Command) -> None:
+    folder = ResultFolder(smoke / "phantom-resnet-pgd-at" / "smoke", "phantom-resnet-pgd-at", "smoke")
+    summary = folder.summary()
+    assert summary is not None
+    with served(command.start, "--submissions", ".", "--results", smoke) as address, opened(address) as page:
+        page.wait_for_selector("text=One case")
+        settle(page)
+        shown = cells(page)
+        headline = summary["headline"]
+        assert f"{headline['value']:.3f} [{headline['low']:.3f}, {headline['high']:.3f}]" in shown
+        for factor in summary["factors"].values():
+            assert f"{factor['value']:.3f} [{factor['low']:.3f}, {factor['high']:.3f}]" in shown
+        assert {"phantom-resnet-pgd-at", "phantom-resnet-standard", "always-fracture (control)", "12 + 12"} <= set(
+            shown
+        )
+        assert page.locator("[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg").count() >= 1
+        pictures = page.locator("[data-testid=stImage] img, [data-testid=stImageContainer] img")
+        assert pictures.count() == 4, "radiograph, mask, map and overlay"
+        choose(page, "Input", "strongest attempt")
+        assert pictures.count() == 5, "and the perturbation"
+        assert "input=strongest" in page.url, "the view is a link"
+        choose(page, "Explainer", "occlusion")
+        assert "occlusion map" in page.inner_text("body")
+
+
+def test_real_radiographs_say_that_these_models_never_saw_any(smoke: Path, tmp_path: Path, command: Command) -> None:
+    copy = tmp_path / "results" / "a" / "fracatlas-v1-custom"
+    shutil.copytree(smoke / "phantom-resnet-standard" / "smoke", copy)
+    summary = json.loads((copy / "summary.json").read_text())
+    changed = {
+        "dataset": "fracatlas",
+        "note": "Abedeen et al. [x](http://evil.example)",
+        "custom": True,
+        "ranked": False,
+    }
+    (copy / "summary.json").write_text(json.dumps(summary | changed | {"unranked_because": ["custom run"]}))
+    with served(command.start, "--submissions", ".", "--results", "results") as address, opened(address) as page:
+        page.wait_for_selector("text=One case")
+        settle(page)
+        text = page.inner_text("body")
+        assert "Not trained on such images" in text and "Abedeen et al." in text
+        assert page.locator("a[href*=evil]").count() == 0, "text of a result file is never a link"
+        assert "custom run" in cells(page)
+        assert any("self-reported" in cell for cell in cells(page)), "a changed file is no longer ours"
+
+
+def test_an_empty_board_says_what_to_type(command: Command) -> None:
+    with served(command.start, "--submissions", ".", "--results", "nothing") as address, opened(address) as page:
+        settle(page)
+        assert "No results yet" in page.inner_text("body") and "fracbench run --all" in page.inner_text("body")
+
+
+def test_a_broken_result_is_a_line_and_the_rest_is_shown(smoke: Path, tmp_path: Path, command: Command) -> None:
+    shutil.copytree(smoke, tmp_path / "results")
+    (tmp_path / "results" / "always-fracture" / "smoke" / "summary.json").write_text('{"schema_version": 1}')
+    (tmp_path / "results" / "broken" / "smoke").mkdir(parents=True)
+    (tmp_path / "results" / "broken" / "smoke" / "summary.json").write_text("{")
+    with served(command.start, "--submissions", ".", "--results", "results") as address, opened(address) as page:
+        page.wait_for_selector("text=One case")
+        settle(page)
+        text = page.inner_text("body")
+        assert (
+            "Left out" in text and "broken/smoke/summary.json" in text and "always-fracture/smoke/summary.json" in text
+        )
+        assert "phantom-resnet-pgd-at" in cells(page)
