@@ -1,0 +1,39 @@
+"""An attack: random corners of the ball, keeping the best one for each image."""
+
+from dataclasses import dataclass
+
+import torch
+from fracbench.contracts import Model, Unsupported
+from fracbench.schema import ThreatModel
+from fracbench.tensors import Images, Labels
+
+
+@dataclass(frozen=True)
+class Corners:
+    """``queries`` random sign patterns of full size; Linf only."""
+
+    queries: int = 10
+
+    black_box = True  # uses no gradient
+
+    @property
+    def passes(self) -> tuple[int, int]:
+        return self.queries, 0
+
+    def __call__(
+        self, model: Model, images: Images, labels: Labels, threat: ThreatModel, *, generator: torch.Generator
+    ) -> Images:
+        if threat.norm != "linf":
+            raise Unsupported("corners knows the linf norm alone")
+        best, lowest = images, torch.full((len(images),), torch.inf, device=images.device)
+        for _ in range(self.queries):
+            signs = torch.randint(2, images.shape, generator=generator).to(images) * 2 - 1
+            tried = (images + threat.epsilon * signs).clamp(0, 1)
+            with torch.no_grad():
+                logits = model(tried)
+            fracture = logits[:, 1] - logits[:, 0]
+            margin = torch.where(labels == 1, fracture, -fracture)
+            better = margin < lowest
+            lowest = torch.where(better, margin, lowest)
+            best = torch.where(better[:, None, None, None], tried, best)
+        return best
