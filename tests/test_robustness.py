@@ -8,9 +8,9 @@ import pytest
 import torch
 from analytic import Linear, SmallNet, images, linear_world
 from fracbench import registry
-from fracbench.contracts import Attack
+from fracbench.contracts import Attack, label_margin
 from fracbench.errors import InputError
-from fracbench.robustness import AttackFault, craft, is_random, label_margin, zero_gradient
+from fracbench.robustness import AttackFault, craft, is_random, zero_gradient
 from fracbench.schema import ThreatModel
 from fracbench.threat import distance, project
 

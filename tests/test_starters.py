@@ -10,8 +10,8 @@ import pytest
 import torch
 from conftest import STARTERS
 from fracbench import recipes, registry, specs
+from fracbench.contracts import label_margin
 from fracbench.data import choose, load
-from fracbench.robustness import label_margin
 from fracbench.store import ResultFolder
 from fracbench.submissions import discover, load_model
 

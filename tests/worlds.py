@@ -22,7 +22,7 @@ class Blobs:
     n: int = 8
     side: int = 32
 
-    splits: ClassVar[tuple[str, ...]] = ("train", "test")
+    splits: ClassVar[tuple[str, ...]] = ("train", "val", "test")
 
     def samples(self, split: str) -> list[Sample]:
         rows = [Sample(f"{kind}{i:02d}", int(kind == "f"), f"{kind}{i:02d}") for i in range(self.n) for kind in "fn"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -39,6 +40,8 @@ def _shown(command: Callable[..., int | None]) -> Callable[..., None]:
 @click.version_option(__version__, prog_name="fracbench")
 def main() -> None:
     """Rank bone-fracture classifiers by adversarial robustness and by whether they look at the fracture."""
+    # torch warns about its own use of torch.jit; nobody who runs a benchmark can do anything about it
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.jit")
 
 
 @main.command("list")

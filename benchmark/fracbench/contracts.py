@@ -18,7 +18,7 @@ from torch import nn
 
 from fracbench.errors import InputError, Unsupported
 from fracbench.schema import ThreatModel
-from fracbench.tensors import Attributions, Images, Labels, Logits, Maps, Masks, Scores
+from fracbench.tensors import Attributions, Images, Labels, Logits, Maps, Margins, Masks, Scores
 
 __all__ = [
     "AlignmentMetric",
@@ -32,6 +32,7 @@ __all__ = [
     "Radiograph",
     "Sample",
     "Unsupported",
+    "label_margin",
 ]
 
 
@@ -51,7 +52,8 @@ class Attack(Protocol):
 
     Use ``generator`` for every random draw. The framework projects what is returned into the ball of
     ``threat`` and into [0, 1], predicts again and decides; an attack that raises or returns a non-finite
-    value is a failed cell. Raise ``Unsupported`` for a norm the attack does not know.
+    value is a failed cell. Raise ``Unsupported`` for a norm the attack does not know. An attack that uses
+    no gradient says so with ``black_box = True``: the framework compares it with those that do.
     """
 
     def __call__(
@@ -75,6 +77,12 @@ class Ensemble(Attack, Protocol):
 
     @property
     def parts(self) -> Mapping[str, Attack]: ...
+
+
+def label_margin(logits: Logits, labels: Labels) -> Margins:
+    """z_y - z_other, shape (batch,); a prediction is correct where it is positive."""
+    fracture = logits[:, 1] - logits[:, 0]
+    return torch.where(labels == 1, fracture, -fracture)
 
 
 class MarginModel(nn.Module):

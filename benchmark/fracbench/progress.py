@@ -29,19 +29,22 @@ class Clock:
 
     def __init__(self, total_weight: int) -> None:
         self.left = total_weight
-        self.spent = 0
-        self._running = 0
-        self._start = time.monotonic()
+        self._spent, self._seconds = 0, 0.0
+        self._running: int | None = None  # weight of the cell under way; None for one read back
+        self._since = time.monotonic()
 
     def next(self, weight: int, cached: bool) -> None:
-        self.spent += self._running
+        now = time.monotonic()
+        if self._running is not None:
+            self._spent += self._running
+            self._seconds += now - self._since
         self.left -= weight
-        self._running = 0 if cached else weight
+        self._running, self._since = (None if cached else weight), now
 
     def remaining(self) -> str:
-        if not self.spent:
+        if not self._spent:
             return "estimating"
-        seconds = (time.monotonic() - self._start) / self.spent * (self.left + self._running)
+        seconds = self._seconds / self._spent * (self.left + (self._running or 0))
         minutes, seconds = divmod(round(seconds), 60)
         return f"{minutes}:{seconds:02d} left"
 
@@ -89,11 +92,6 @@ class Console:
         elif force or time.monotonic() - self._last_line > 5:
             self._last_line = time.monotonic()
             print(f"{self.done}/{self.cells} cells, {left}: {text}", file=sys.stderr, flush=True)
-
-    def skip(self, cells: int, weight: int) -> None:
-        """A submission that is finished already, or could not be loaded."""
-        self.done += cells
-        self._clock.left -= weight
 
     def note(self, text: str) -> None:
         if self._bar:

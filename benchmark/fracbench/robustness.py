@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from fracbench.contracts import Attack, Ensemble
+from fracbench.contracts import Attack, Ensemble, label_margin
 from fracbench.models import Guarded, guard, undisturbed
 from fracbench.schema import ThreatModel
 from fracbench.tensors import Images, Labels, Margins, Scores
@@ -40,12 +40,6 @@ class Crafted:
     distance: Scores
     parts: Mapping[str, Crafted] = field(default_factory=dict)
     part: tuple[str, ...] = ()
-
-
-def label_margin(logits: torch.Tensor, labels: Labels) -> Margins:
-    """z_y - z_other, shape (batch,); a prediction is correct where it is positive."""
-    fracture = logits[:, 1] - logits[:, 0]
-    return torch.where(labels == 1, fracture, -fracture)
 
 
 @torch.no_grad()

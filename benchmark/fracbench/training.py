@@ -15,15 +15,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fracbench import registry
+from fracbench.contracts import Attack, label_margin
 from fracbench.data import load
 from fracbench.errors import InputError
 from fracbench.models import undisturbed
 from fracbench.recipes import Recipe
-from fracbench.robustness import label_margin
 from fracbench.schema import ThreatModel
 from fracbench.store import write_atomic
 from fracbench.submissions import file_hash
-from fracbench.threat import project
 
 VALIDATION_STEPS = 10
 
@@ -36,22 +35,11 @@ def _read(dataset: Any, split: str, size: int) -> tuple[Tensor, Tensor]:
 
 
 def _attacked(
-    model: nn.Module, images: Tensor, labels: Tensor, threat: ThreatModel, steps: int, rng: torch.Generator
+    model: nn.Module, attack: Attack, images: Tensor, labels: Tensor, threat: ThreatModel, rng: torch.Generator
 ) -> Tensor:
-    """PGD from a random start, the norms in evaluation mode (Madry et al. 2018)."""
-    noise = torch.rand(images.shape, generator=rng).to(images) * 2 - 1
-    current = project(images, images + threat.epsilon * noise, threat)
-    step = threat.epsilon * min(1.0, 2.5 / steps)
+    """Adversarial images, crafted with the network in evaluation mode."""
     with undisturbed(model):
-        for _ in range(steps):
-            given = current.detach().requires_grad_(True)
-            with torch.enable_grad():
-                (gradient,) = torch.autograd.grad(label_margin(model(given), labels).sum(), given)
-            direction = gradient.sign()
-            if threat.norm == "l2":
-                direction = gradient / gradient.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, 1, 1, 1)
-            current = project(images, current - step * direction, threat)
-    return current.detach()
+        return attack(model, images, labels, threat, generator=rng).detach()
 
 
 def _threat_of(recipe: Recipe, epoch: int) -> ThreatModel | None:
@@ -87,7 +75,8 @@ def _validate(
     scores = {"clean": _balanced_accuracy(model, images, labels)}
     if threat:
         pieces = zip(images.split(128), labels.split(128), strict=True)
-        attacked = torch.cat([_attacked(model, x, y, threat, VALIDATION_STEPS, rng) for x, y in pieces])
+        pgd = registry.make("attacks", "pgd", {"steps": VALIDATION_STEPS})
+        attacked = torch.cat([_attacked(model, pgd, x, y, threat, rng) for x, y in pieces])
         scores["robust"] = _balanced_accuracy(model, attacked, labels)
     model.train(was_training)
     return scores
@@ -120,6 +109,7 @@ def train(
     images, labels = (part.to(device) for part in _read(dataset, "train", recipe.image_size))
     val_images, val_labels = (part.to(device) for part in _read(dataset, "val", recipe.image_size))
     threat = recipe.threat.model if recipe.threat else None
+    attack: Attack = registry.make("attacks", recipe.attack.name, recipe.attack.params)
     steps_per_epoch = len(images) // recipe.batch_size
     optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -133,7 +123,7 @@ def train(
         for chosen in torch.randperm(len(images), generator=rng).split(recipe.batch_size)[:steps_per_epoch]:
             x, y = _augment(images[chosen.to(device)], rng), labels[chosen.to(device)]
             if epoch_threat:
-                x = _attacked(model, x, y, epoch_threat, recipe.attack_steps, rng)
+                x = _attacked(model, attack, x, y, epoch_threat, rng)
             loss = functional.cross_entropy(model(x), y)
             optimiser.zero_grad()
             loss.backward()

@@ -12,7 +12,7 @@ from fracbench.yamlio import read
 
 
 class Recipe(BaseModel):
-    """How a starter is trained. With a ``threat`` it is PGD adversarial training of ``attack_steps``.
+    """How a starter is trained. With a ``threat`` it is adversarial training on ``attack``.
 
     The first ``clean_epochs`` see no attack, over the next ``warm_up_epochs`` epsilon grows to its full size.
     ``fracture_bias`` is added to the fracture logit of the finished network, for controls.
@@ -33,7 +33,7 @@ class Recipe(BaseModel):
     weight_decay: float = Field(default=0.01, ge=0)
     seed: int = 0
     threat: ThreatSpec | None = None
-    attack_steps: int = Field(default=3, ge=1)
+    attack: PluginRef = PluginRef(name="pgd", params={"steps": 3})
     clean_epochs: int = Field(default=0, ge=0)
     warm_up_epochs: int = Field(default=0, ge=0)
     control: bool = False

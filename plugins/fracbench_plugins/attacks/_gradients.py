@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import torch
-from fracbench.contracts import Model
+from fracbench.contracts import Model, label_margin
 from fracbench.tensors import Images, Labels, Margins
-from torch import Tensor
 
 
 def margin_and_gradient(model: Model, images: Images, labels: Labels) -> tuple[Margins, Images]:
@@ -16,9 +15,7 @@ def margin_and_gradient(model: Model, images: Images, labels: Labels) -> tuple[M
     """
     given = images.detach().requires_grad_(True)
     with torch.enable_grad():
-        logits: Tensor = model(given)
-        fracture = logits[:, 1] - logits[:, 0]
-        margin = torch.where(labels == 1, fracture, -fracture)
+        margin = label_margin(model(given), labels)
         if not margin.requires_grad:
             return margin.detach(), torch.zeros_like(images)
         (gradient,) = torch.autograd.grad(margin.sum(), given)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from fracbench.contracts import Attack, Model
+from fracbench.contracts import Attack, Model, label_margin
 from fracbench.schema import ThreatModel
 from fracbench.tensors import Images, Labels
 
@@ -56,9 +56,7 @@ class AABinary:
         for part in self.parts.values():
             attempts = part(model, images, labels, threat, generator=generator)
             with torch.no_grad():
-                logits = model(attempts)
-            fracture = logits[:, 1] - logits[:, 0]
-            margin = torch.where(labels == 1, fracture, -fracture)
+                margin = label_margin(model(attempts), labels)
             better = margin < lowest
             lowest = torch.where(better, margin, lowest)
             strongest = torch.where(better[:, None, None, None], attempts, strongest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from fracbench.contracts import Model
+from fracbench.contracts import Model, label_margin
 from fracbench.schema import ThreatModel
 from fracbench.tensors import Images, Labels
 from fracbench.threat import project
@@ -64,7 +64,5 @@ class PGD:
                     keep(current, margin)
                 current = project(images, current - step * steepest(gradient, threat.norm), threat)
             with torch.no_grad():
-                logits = model(current)
-            fracture = logits[:, 1] - logits[:, 0]
-            keep(current, torch.where(labels == 1, fracture, -fracture))
+                keep(current, label_margin(model(current), labels))
         return strongest

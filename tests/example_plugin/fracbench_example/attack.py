@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from fracbench.contracts import Model, Unsupported
+from fracbench.contracts import Model, Unsupported, label_margin
 from fracbench.schema import ThreatModel
 from fracbench.tensors import Images, Labels
 
@@ -30,9 +30,7 @@ class Corners:
             signs = torch.randint(2, images.shape, generator=generator).to(images) * 2 - 1
             tried = (images + threat.epsilon * signs).clamp(0, 1)
             with torch.no_grad():
-                logits = model(tried)
-            fracture = logits[:, 1] - logits[:, 0]
-            margin = torch.where(labels == 1, fracture, -fracture)
+                margin = label_margin(model(tried), labels)
             better = margin < lowest
             lowest = torch.where(better, margin, lowest)
             best = torch.where(better[:, None, None, None], tried, best)

@@ -1,0 +1,96 @@
+"""Writes the pages that are made from the code: cli.md, plugins.md, and the listings in write-a-plugin.md.
+
+Run ``python docs/generate.py`` after a change; a test fails while a page is not up to date.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from pathlib import Path
+
+import click
+from fracbench import registry
+from fracbench.cli import main
+
+DOCS = Path(__file__).parent
+EXAMPLE = DOCS.parent / "tests" / "example_plugin"
+LISTING = re.compile(r"<!-- from (\S+) -->\n```(\w+)\n.*?\n```", re.DOTALL)
+
+
+def command_line() -> str:
+    """Every command's help text."""
+    parts = ["# Command line", "Made from `--help` by `python docs/generate.py`.", _help(main, "fracbench")]
+    for name, command in sorted(main.commands.items()):
+        parts += [f"## fracbench {name}", _help(command, f"fracbench {name}")]
+    parts += [
+        "## Exit status",
+        "0: all done. 1: some cells failed, each is named. 2: the input is wrong, one line per fault, and nothing was "
+        "written. 130: stopped with Ctrl-C; the same command goes on.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _help(command: click.Command, name: str) -> str:
+    context = click.Context(command, info_name=name, max_content_width=100, terminal_width=100)
+    return f"```\n{command.get_help(context)}\n```"
+
+
+def plugins() -> str:
+    """Every plugin that ships with fracbench: what it is, its paper, its parameters."""
+    parts = [
+        "# Plugins",
+        "Made from the code by `python docs/generate.py`. Your own: [write a plugin](write-a-plugin.md).",
+    ]
+    for kind in registry.KINDS:
+        parts.append(f"## {kind.capitalize()}")
+        for listing in registry.listings(kind):
+            if listing.package != "fracbench":
+                continue
+            factory = registry.load(kind, listing.name)
+            module = (inspect.getmodule(factory).__doc__ or "").strip()  # type: ignore[union-attr]
+            parts += [f"### `{listing.name}`", _paragraph(module), _paragraph(inspect.getdoc(factory) or "")]
+            parameters = _parameters(factory)
+            if parameters:
+                parts.append(f"Parameters: {parameters}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _paragraph(text: str) -> str:
+    return text.replace("``", "`")
+
+
+def _parameters(factory: type) -> str:
+    shown = []
+    for name, parameter in inspect.signature(factory).parameters.items():
+        if name == "root":
+            continue
+        default = parameter.default
+        if default is dataclasses.MISSING or default is inspect.Parameter.empty:
+            shown.append(f"`{name}` (required)")
+        else:
+            shown.append(f"`{name}={default!r}`")
+    return ", ".join(shown)
+
+
+def with_listings(page: str) -> str:
+    """The page with every listing replaced by the file it shows."""
+    return LISTING.sub(
+        lambda found: f"<!-- from {found[1]} -->\n```{found[2]}\n{(EXAMPLE / found[1]).read_text().strip()}\n```", page
+    )
+
+
+def pages() -> dict[Path, str]:
+    """Path to content of every generated page."""
+    by_hand = DOCS / "write-a-plugin.md"
+    return {
+        DOCS / "cli.md": command_line(),
+        DOCS / "plugins.md": plugins(),
+        by_hand: with_listings(by_hand.read_text()),
+    }
+
+
+if __name__ == "__main__":
+    for path, content in pages().items():
+        path.write_text(content, encoding="utf-8")

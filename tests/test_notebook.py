@@ -1,0 +1,70 @@
+"""``fracbench.evaluate`` from Python, on any torch module."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import fracbench
+import pytest
+import torch
+from conftest import Command
+from fracbench.errors import InputError
+from fracbench.store import find_results
+from fracbench.testing import TinyNet
+
+
+def test_a_module_is_evaluated_saved_and_left_as_it_was(tmp_path: Path) -> None:
+    network = TinyNet().train()
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    result = fracbench.evaluate(network, "smoke", limit=8, budget=0.5, name="tiny-net")
+    assert network.training and all(p.requires_grad and p.grad is None for p in network.parameters())
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+    assert set(result.predictions.attack) == {"clean", "fgsm", "pgd", "autoattack", "apgd-margin"}
+    assert len(result.alignment[result.alignment.attack == "clean"]) == 8 * 8, "8 images by 8 explainers"
+    assert result.summary["custom"] and result.summary["unranked_because"] == ["custom run"]
+    path = result.save(tmp_path / "results")
+    (found,) = find_results(tmp_path / "nothing", tmp_path / "results")
+    assert found.path == path and found.submission == "tiny-net" and not found.self_reported
+
+
+def test_changed_attacks_and_explainers_make_it_custom() -> None:
+    result = fracbench.evaluate(TinyNet(), "smoke", attacks=["fgsm"], explainers=["saliency", "random"])
+    assert result.summary["unranked_because"] == ["custom run"] and result.summary["panel"] == ["saliency"]
+    assert set(result.alignment.explainer) == {"saliency", "random"}
+    assert result.summary["n"]["images"] == 24
+
+
+def test_a_plain_function_and_one_logit_are_models_too() -> None:
+    def bright(images: torch.Tensor) -> torch.Tensor:
+        return 20 * (images.mean((1, 2, 3)) - 0.3)[:, None]
+
+    result = fracbench.evaluate(bright, "smoke", limit=4, attacks=["fgsm"], explainers=["saliency"])
+    assert result.summary["n"]["images"] == 4 and not [c for c in result.run["cells"] if c["status"] == "failed"]
+
+
+@pytest.mark.parametrize(
+    "arguments, says",
+    [
+        ({"benchmark": "smok"}, "Did you mean 'smoke'"),
+        ({"attacks": ["fgms"]}, "Did you mean 'fgsm'"),
+        ({"attacks": []}, "attacks"),
+        ({"explainers": ["saliency", "saliency"]}, "listed twice"),
+        ({"device": "abacus"}, "unknown device"),
+    ],
+)
+def test_wrong_arguments_are_one_line(arguments: dict[str, object], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        fracbench.evaluate(TinyNet(), **({"benchmark": "smoke"} | arguments))  # type: ignore[arg-type]
+
+
+def test_a_model_that_breaks_the_contract_is_refused_before_anything_runs() -> None:
+    with pytest.raises(InputError, match=r"got \(2, 5\)"):
+        fracbench.evaluate(lambda images: images.flatten(1)[:, :5], "smoke")
+
+
+def test_importing_fracbench_is_light(command: Command) -> None:
+    import subprocess
+    import sys
+
+    code = "import fracbench, sys; assert not {'torch', 'pandas', 'numpy'} & set(sys.modules); fracbench.evaluate"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
