@@ -73,3 +73,9 @@ def settle(page: Page) -> None:
     page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')")
     page.wait_for_timeout(500)
     assert page.locator("[data-testid=stException]").count() == 0, page.inner_text("body")
+
+
+def cells(page: Page) -> list[str]:
+    """Texts of the cells of all tables on the page."""
+    page.wait_for_selector("[role=gridcell]", state="attached")
+    return page.locator("[role=gridcell]").all_text_contents()

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from browser import opened, require_chromium, served, settle
+from browser import cells, opened, require_chromium, served, settle
 from conftest import Command
 from fracbench.store import ResultFolder
 from playwright.sync_api import Page
@@ -18,11 +18,6 @@ pytestmark = pytest.mark.browser
 @pytest.fixture(autouse=True)
 def chromium() -> None:
     require_chromium()
-
-
-def cells(page: Page) -> list[str]:
-    page.wait_for_selector("[role=gridcell]", state="attached")
-    return page.locator("[role=gridcell]").all_text_contents()
 
 
 def choose(page: Page, label: str, option: str) -> None:

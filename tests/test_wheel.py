@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from browser import opened, require_chromium, served, settle
+from browser import cells, opened, require_chromium, served, settle
 from conftest import REPOSITORY, Command
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -106,4 +106,4 @@ def test_the_wheel_runs_in_an_empty_folder(installed: Path, tmp_path: Path, own_
     with served(command.start) as address, opened(address) as page:
         page.wait_for_selector("text=One case")
         settle(page)
-        assert "phantom-resnet-pgd-at" in page.locator("[role=gridcell]").all_text_contents()
+        assert "phantom-resnet-pgd-at" in cells(page)
