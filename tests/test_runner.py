@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from fracbench import registry
 from fracbench.cells import Bench
 from fracbench.errors import InputError
@@ -15,7 +18,7 @@ from fracbench.plan import Job, resolve, seed_of
 from fracbench.runner import Outcome, evaluate_model, record_of
 from fracbench.store import ResultFolder
 from fracbench.summary import summarise
-from worlds import Bright, spec
+from worlds import Bright, registered, spec
 
 pytestmark = pytest.mark.usefixtures("blobs")
 
@@ -80,6 +83,31 @@ def test_a_broken_attack_is_a_failed_cell_never_robustness() -> None:
     assert summary["robust"]["balanced_accuracy"]["value"] == 0
     assert not summary["ranked"]
     assert {cell["status"] for cell in outcome.cells if cell["attack"] == "brokenattack"} == {"failed"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Endless:
+    """An attack that never ends, with or without asking the model."""
+
+    asks: bool
+    passes: ClassVar[tuple[int, int]] = (3, 0)
+
+    def __call__(self, model: torch.nn.Module, images: torch.Tensor, *_: object, **__: object) -> torch.Tensor:
+        while True:
+            if self.asks:
+                model(images)
+
+
+@pytest.mark.parametrize("asks, says", [(True, "more passes through the model than"), (False, "no result after 1 s")])
+def test_an_attack_that_hangs_is_a_failed_cell(asks: bool, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fracbench.cells.LEAST", 1.0)
+    monkeypatch.setattr("fracbench.cells.FACTOR", 0.0)
+    small = {"attacks": [{"name": "endless"}], "explainers": [{"name": "oracle"}], "logical_batch": 16}
+    with registered(endless=("attacks", lambda: Endless(asks))):
+        outcome, summary = evaluate(resolve(spec(**small)))
+    errors = {cell["error"] for cell in outcome.failed if cell["kind"] == "attack"}
+    assert len(errors) == 1 and says in errors.pop()
+    assert not summary["ranked"] and summary["robust"]["balanced_accuracy"]["value"] == 0
 
 
 def test_an_unsupported_panel_explainer_unranks_without_failing() -> None:

@@ -69,6 +69,17 @@ def test_smoke_ranks_every_starter_with_both_factors(smoke: Path) -> None:
             assert summary["factors"]["robust_specificity"]["value"] == 0
 
 
+@pytest.mark.parametrize("attack", ["pgd", "autoattack"])
+def test_survivors_are_real_attempts(smoke: Path, attack: str) -> None:
+    """Where a trained network holds, the attack has still brought its margin below that of the clean image."""
+    name = "phantom-resnet-pgd-at"
+    predictions = ResultFolder(smoke / name / "smoke", name, "smoke").table("predictions")
+    rows = predictions[(predictions.part == "") & ~predictions.ladder].pivot(index="image", columns="attack")
+    survivors = rows[rows["correct"][attack] & rows["correct"]["clean"]]
+    assert len(survivors) >= 10
+    assert (survivors["margin"][attack] < survivors["margin"]["clean"]).mean() >= 0.95
+
+
 def test_the_control_has_gradients(smoke: Path) -> None:
     folder = ResultFolder(smoke / "always-fracture" / "smoke", "always-fracture", "smoke")
     predictions = folder.table("predictions")

@@ -23,8 +23,11 @@ from fracbench.models import Guarded, undisturbed
 from fracbench.plan import CLEAN, Cell, Job, seed_of
 from fracbench.robustness import RANDOM_PREDICTIONS, Crafted, craft, margins, zero_gradient
 from fracbench.store import CellResult
+from fracbench.watch import time_limit
 
 GALLERY_SIDE = 128
+# A cell hangs when it takes LEAST seconds and FACTOR times what its passes took on the clean images.
+LEAST, FACTOR, WITHOUT_MEASURE = 600.0, 50.0, 6 * 3600.0
 
 
 class EarlierFault(RuntimeError):
@@ -84,7 +87,8 @@ class Bench:
         }  # fmt: skip
         result = CellResult(record)
         try:
-            result = methods[cell.kind](cell)
+            with self.model.limited(*self.job.passes(cell, self.predictions)), time_limit(self._patience(cell)):
+                result = methods[cell.kind](cell)
             result.record = record | result.record
         except Unsupported as reason:
             record |= {"status": "unsupported", "error": str(reason)}
@@ -96,6 +100,14 @@ class Bench:
             "seconds": time.perf_counter() - start, "forward": spent.forward, "backward": spent.backward
         }  # fmt: skip
         return result
+
+    def _patience(self, cell: Cell) -> float:
+        """Seconds after which a cell is taken for hanging: many times what its passes should take."""
+        clean = self.results.get(Cell("clean", self.batch))
+        if clean is None or not clean.record["forward"]:
+            return WITHOUT_MEASURE
+        per_pass = clean.record["seconds"] / clean.record["forward"]
+        return LEAST + FACTOR * per_pass * sum(self.job.passes(cell, self.predictions))
 
     def _earlier(self, cell: Cell) -> CellResult:
         found = self.results.get(cell)

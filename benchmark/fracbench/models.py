@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -28,9 +28,8 @@ class Passes:
         return Passes(self.forward, self.backward)
 
 
-@dataclass
-class _Ledger:
-    passes: Passes = field(default_factory=Passes)
+class TooManyPasses(RuntimeError):
+    """A plugin went on past the passes it declares: it hangs, or takes a larger budget than the spec gives."""
 
 
 class OneLogit(nn.Module):
@@ -49,38 +48,44 @@ class Guarded(nn.Module):
     """A checked model: counts passes, splits large batches, and keeps a module even for a plain function.
 
     Beyond ``micro_batch`` images each slice is recomputed in the backward pass, so that memory stays
-    that of one micro-batch.
+    that of one micro-batch; what is recomputed is not counted again.
     """
 
     def __init__(self, network: nn.Module, micro_batch: int = 64) -> None:
         super().__init__()
         self.network = network
         self.micro_batch = micro_batch
-        self._ledger = _Ledger()
+        self.passes = Passes()
+        self._limit: Passes | None = None
 
-    @property
-    def passes(self) -> Passes:
-        return self._ledger.passes
+    @contextmanager
+    def limited(self, forward: int, backward: int) -> Iterator[None]:
+        """Inside, more passes than these raise ``TooManyPasses``."""
+        self._limit = Passes(self.passes.forward + forward, self.passes.backward + backward)
+        try:
+            yield
+        finally:
+            self._limit = None
 
-    def _counted(self, images: Tensor) -> Tensor:
-        passes = self._ledger.passes
-        passes.forward += len(images)
-        logits: Tensor = self.network(images)
-        if logits.requires_grad:
-
-            def count(_: Tensor) -> None:
-                passes.backward += len(images)
-
-            logits.register_hook(count)
-        return logits
+    def _count(self, forward: int = 0, backward: int = 0) -> None:
+        self.passes.forward += forward
+        self.passes.backward += backward
+        limit = self._limit
+        if limit and (self.passes.forward > limit.forward or self.passes.backward > limit.backward):
+            raise TooManyPasses("the plugin takes more passes through the model than its 'passes' declares")
 
     def forward(self, images: Images) -> Logits:
-        if len(images) <= self.micro_batch:
-            return self._counted(images)
+        self._count(forward=len(images))
         parts = images.split(self.micro_batch)
-        if torch.is_grad_enabled() and images.requires_grad:
-            return torch.cat([checkpoint(self._counted, part, use_reentrant=False) for part in parts])
-        return torch.cat([self._counted(part) for part in parts])
+        if len(parts) == 1:
+            logits: Tensor = self.network(images)
+        elif torch.is_grad_enabled() and images.requires_grad:
+            logits = torch.cat([checkpoint(self.network, part, use_reentrant=False) for part in parts])
+        else:
+            logits = torch.cat([self.network(part) for part in parts])
+        if logits.requires_grad:
+            logits.register_hook(lambda _: self._count(backward=len(images)))
+        return logits
 
 
 class _Function(nn.Module):
