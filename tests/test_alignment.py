@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
+import parity
 import pytest
 import torch
+from analytic import SmallNet, images
 from fracbench import alignment, registry
 from fracbench.errors import InputError
+from fracbench.models import guard
 from scipy.stats import rankdata
 
 RNG = np.random.default_rng(0)
@@ -21,35 +26,12 @@ def masks_of(n: int = 12, side: int = 32) -> torch.Tensor:
 
 
 def tie_free(n: int = 12, side: int = 32) -> torch.Tensor:
-    """Distinct values in (0, 1], exactly representable, so that float32 and float64 agree on the order."""
-    flat = np.stack([RNG.permutation(side * side) + 1 for _ in range(n)]) / (side * side)
-    return torch.from_numpy(flat.reshape(n, side, side)).float()
-
-
-def quantus_scores(maps: torch.Tensor, masks: torch.Tensor) -> dict[str, np.ndarray]:
-    import quantus
-
-    k = registry.make("metrics", "top_k_intersection", {}).k(maps[0].numel())
-    common = {"normalise": False, "abs": False, "disable_warnings": True, "display_progressbar": False}
-    metrics = {
-        "pointing_game": quantus.PointingGame(**common),
-        "relevance_mass_accuracy": quantus.RelevanceMassAccuracy(**common),
-        "relevance_rank_accuracy": quantus.RelevanceRankAccuracy(**common),
-        "attribution_localisation": quantus.AttributionLocalisation(**common),
-        "top_k_intersection": quantus.TopKIntersection(k=k, **common),
-        "auc": quantus.AUC(**common),
-    }
-    a, s = maps[:, None].numpy(), masks[:, None].numpy().astype(int)
-    x, y = np.zeros_like(a), np.ones(len(a), dtype=int)
-    return {
-        name: np.asarray(metric(model=None, x_batch=x, y_batch=y, a_batch=a, s_batch=s, batch_size=4), dtype=float)
-        for name, metric in metrics.items()
-    }
+    return parity.tie_free(n, side, RNG)
 
 
 def test_every_metric_equals_quantus_on_tie_free_maps() -> None:
     maps, masks = tie_free(), masks_of()
-    ours, theirs = alignment.score(maps, masks), quantus_scores(maps, masks)
+    ours, theirs = alignment.score(maps, masks), parity.quantus_scores(maps, masks)
     assert set(ours) == set(theirs) == set(registry.names("metrics"))
     for name, scores in ours.items():
         np.testing.assert_allclose(scores.numpy(), theirs[name], atol=1e-5, err_msg=name)
@@ -119,7 +101,7 @@ def test_quantus_differs_on_purpose_on_blank_maps_and_empty_masks() -> None:
     blank, mask = torch.zeros(2, 16, 16), torch.zeros(2, 16, 16, dtype=torch.bool)
     blank[1] = tie_free(1, 16)[0]  # one real map, since Quantus refuses a batch of zeros
     mask[:, 4:8, 4:8] = True
-    assert quantus_scores(blank, mask)["pointing_game"][0] == 1
+    assert parity.quantus_scores(blank, mask)["pointing_game"][0] == 1
     assert alignment.score(blank, mask)["pointing_game"][0] == 0
 
 
@@ -189,3 +171,33 @@ def test_auc_equals_the_rank_formula() -> None:
         ranks, inside = rankdata(maps[i].numpy().ravel()), masks[i].numpy().ravel()
         p, n = inside.sum(), (~inside).sum()
         assert value == pytest.approx((ranks[inside].sum() - p * (p + 1) / 2) / (p * n), abs=1e-6)
+
+
+@pytest.mark.parametrize("how", ["raises", "returns"])
+def test_an_explainer_leaves_the_model_as_it_was(how: str) -> None:
+    model = SmallNet().train()
+    guarded = guard(model, 16)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+
+    class Careless:
+        sign = "absolute"
+
+        def __call__(self, margin_model: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
+            layer = margin_model.network.features[0]
+            layer.register_forward_hook(lambda *_: None)
+            layer.weight.requires_grad_(True)
+            layer.register_full_backward_hook(lambda *_: None)
+            layer.weight.data.add_(1)
+            margin_model.train()
+            margin_model(images.requires_grad_(True)).sum().backward()
+            if how == "raises":
+                raise RuntimeError("on purpose")
+            return images.grad[:, 0]
+
+    valid = torch.ones(4, 16, 16, dtype=torch.bool)
+    with pytest.raises(RuntimeError, match="on purpose") if how == "raises" else nullcontext():
+        alignment.explain(Careless(), guarded, images(4), valid)
+    assert model.training and all(module.training for module in model.modules())
+    assert all(p.requires_grad and p.grad is None for p in model.parameters())
+    assert not any(m._forward_hooks or m._backward_hooks for m in model.modules())
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())

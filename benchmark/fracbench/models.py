@@ -132,7 +132,11 @@ def guard(model: object, image_size: int, device: str | torch.device = "cpu", mi
 
 @contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without parameter gradients inside; mode, gradients and hooks as before after it."""
+    """Evaluation mode without parameter gradients inside.
+
+    After it weights, buffers, mode, gradients and hooks are as before, also after an error.
+    """
+    state = [(tensor, tensor.detach().clone()) for tensor in (*model.parameters(), *model.buffers())]
     modes = [(module, module.training) for module in model.modules()]
     wanted = [(parameter, parameter.requires_grad, parameter.grad) for parameter in model.parameters()]
     hooks = [
@@ -148,9 +152,12 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
+        for tensor, before in state:
+            if not torch.equal(tensor, before):
+                tensor.data.copy_(before)
         for parameter, requires_grad, grad in wanted:
             parameter.requires_grad_(requires_grad)
             parameter.grad = grad
-        for live, before in hooks:
-            for key in [key for key in live if key not in before]:
+        for live, kept in hooks:
+            for key in [key for key in live if key not in kept]:
                 del live[key]
