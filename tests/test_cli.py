@@ -8,9 +8,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from conftest import REPOSITORY, STARTERS, Command
 from fracbench import registry, specs
+from fracbench.board import read_board
 from fracbench.cli import main
 from worlds import Broken, registered, spec
 
@@ -220,3 +222,68 @@ def test_version_and_module_entry(command: Command) -> None:
 
     assert command("--version").stdout.strip() == f"fracbench, version {__version__}"
     assert f'version = "{__version__}"' in (REPOSITORY / "pyproject.toml").read_text()
+
+
+FORGED = {
+    "nothing but a promise": {"ranked": True, "headline": {"value": 0.99, "low": 0.9, "high": 1.0}},
+    "too little": None,
+}
+
+
+@pytest.mark.parametrize("how", FORGED)
+def test_a_forged_or_broken_summary_is_never_ranked(how: str, smoke: Path, tmp_path: Path, command: Command) -> None:
+    shutil.copytree(smoke, tmp_path / "results")
+    target = tmp_path / "submissions" / "forged" / "results" / "smoke"
+    target.mkdir(parents=True)
+    real = json.loads((smoke / "phantom-resnet-pgd-at" / "smoke" / "summary.json").read_text())
+    forged = {"schema_version": 1, "spec": "smoke"} if FORGED[how] is None else real | FORGED[how]
+    (target / "summary.json").write_text(json.dumps(forged))
+    board = read_board(tmp_path / "submissions", tmp_path / "results")
+    assert len(board.rows) + len(board.broken) == 4
+    assert [row["rank"] for row in board.rows if row["submission"] == "forged"] == [None] * (FORGED[how] is not None)
+    assert sorted(row["rank"] for row in board.rows if row["submission"] != "forged") == [1, 2, 2]
+    done = command("summarise", "--submissions", "submissions", "--results", "results")
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+
+
+def test_a_submission_can_make_timm_open_nothing(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return exec, (f"open({str(tmp_path / 'executed')!r}, 'w')",)
+
+    torch.save({"fc.weight": Evil()}, tmp_path / "evil.pth")
+    for key in ("checkpoint_path", "pretrained", "pretrained_cfg", "cache_dir"):
+        options = f"options: {{{key}: {tmp_path / 'evil.pth'}}}"
+        text = TINY.replace("options: {channels: [8, 8, 8, 8], layers: [1, 1, 1, 1]}", options)
+        folder = submissions(tmp_path / key, text)
+        refused(
+            call("run", "tiny", "--benchmark", "smoke", "--submissions", folder, "--dry-run"), f"'{key}' is not allowed"
+        )
+    assert not (tmp_path / "executed").exists()
+
+
+def test_results_that_cannot_be_written_are_refused_before_the_run(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    folder = submissions(tmp_path)
+    result = call("run", "tiny", "--benchmark", "smoke", "--submissions", folder, "--results", tmp_path / "file")
+    refused(result, "cannot be written to")
+
+
+@pytest.mark.parametrize("line", ["links: [2024-13-01]", "control: " + "9" * 5000])
+def test_yaml_values_that_are_none_are_one_line(tmp_path: Path, line: str) -> None:
+    file = submissions(tmp_path, TINY + line) / "tiny" / "submission.yaml"
+    refused(call("validate", file), "not valid YAML")
+
+
+@pytest.mark.parametrize(
+    "options, says",
+    [(["--out", "file"], "is a file"), (["--out", "My Model"], "cannot name"), (["--seed", "9" * 20], "seed")],
+)
+def test_train_checks_its_options_first(
+    options: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    before = files(tmp_path)
+    refused(call("train", "always-fracture", *options), says)
+    assert files(tmp_path) == before

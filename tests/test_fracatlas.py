@@ -300,3 +300,20 @@ def test_real_groups_never_cross_splits(real: FracAtlas, samples: dict[str, Samp
 @pytest.mark.fracatlas
 def test_real_fingerprint_is_repeatable(real: FracAtlas) -> None:
     assert real.fingerprint("test") == FracAtlas(REAL).fingerprint("test") != real.fingerprint("val")
+
+
+def test_an_image_in_both_folders_or_of_another_kind_is_refused(made: Path) -> None:
+    fractured = made / "images" / "Fractured" / "IMG0000000.jpg"
+    twin = made / "images" / "Non_fractured" / fractured.name
+    twin.write_bytes(fractured.read_bytes())
+    with pytest.raises(InputError, match=r"Non_fractured/IMG0000000.jpg: there is .*Fractured/IMG0000000.jpg too"):
+        FracAtlas(made).samples("test")
+    twin.rename(twin.with_suffix(".png"))
+    with pytest.raises(InputError, match="jpg images only"):
+        FracAtlas(made).samples("test")
+
+
+def test_groups_must_be_lists_of_names(made: Path) -> None:
+    (made / "near-duplicates.json").write_text('{"groups": ["IMG0000000.jpg", "IMG0000001.jpg"]}')
+    with pytest.raises(InputError, match="is no list of groups"):
+        FracAtlas(made).samples("test")

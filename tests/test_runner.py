@@ -12,6 +12,7 @@ import pytest
 import torch
 from fracbench import registry
 from fracbench.cells import Bench
+from fracbench.contracts import Unsupported
 from fracbench.errors import InputError
 from fracbench.models import guard
 from fracbench.plan import Job, resolve, seed_of
@@ -229,3 +230,32 @@ def test_bad_options_are_named(arguments: dict[str, object], says: str) -> None:
 def test_bad_plugins_are_named_before_anything_runs(changes: dict[str, object], says: str) -> None:
     with pytest.raises(InputError, match=says):
         resolve(spec(**changes))
+
+
+class Refusing(Bright):
+    """Cannot be asked for a gradient at all."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if images.requires_grad:
+            raise RuntimeError("no gradients here")
+        return super().forward(images)
+
+
+def test_a_model_whose_every_clean_cell_fails_gives_an_unranked_row() -> None:
+    job = resolve(spec())
+    outcome = evaluate_model(guard(Refusing(), 32), job, "cpu")
+    summary = summarise(record_of(FIELDS, job, outcome, ENV, "id"), outcome.tables)
+    assert not summary["ranked"] and "failed cells" in summary["unranked_because"][0]
+    assert summary["n"]["images"] == 16 and not summary["robust"]["balanced_accuracy"]["value"] > 0
+
+
+def test_an_attack_that_does_not_know_the_norm_is_a_failed_cell() -> None:
+    def refuses(*_: object, **__: object) -> None:
+        raise Unsupported("not this norm")
+
+    with registered(choosy=("attacks", lambda: type("Choosy", (), {"passes": (0, 0), "__call__": refuses})())):
+        outcome, summary = evaluate(resolve(spec(attacks=[{"name": "fgsm"}, {"name": "choosy"}])))
+    assert {cell["status"] for cell in outcome.cells if cell["attack"] == "choosy" and cell["kind"] == "attack"} == {
+        "failed"
+    }
+    assert not summary["ranked"] and np.isnan(summary["attacks"]["choosy"]["robust_balanced_accuracy"])

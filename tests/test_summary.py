@@ -154,7 +154,8 @@ def test_area_under_the_curve_is_in_octaves() -> None:
 
 def test_rows_on_other_bytes_never_share_a_ranking_and_equals_share_a_rank() -> None:
     def row(name: str, value: float | None, fingerprint: str = "f", ranked: bool = True) -> dict[str, Any]:
-        return {"submission": name, "spec": "s", "split": "test", "fingerprint": fingerprint, "ranked": ranked,
+        board = {"spec": "s", "split": "test", "fingerprint": fingerprint, "spec_hash": "h"}
+        return {"submission": name, **board, "ranked": ranked,
                 "headline": {"value": value}}  # fmt: skip
 
     rows = [row("low", 0.1), row("high", 0.9), row("same", 0.1), row("other", 0.5, "g")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -76,12 +76,14 @@ def list_(kind: str | None) -> None:
 def validate(files: tuple[Path, ...]) -> None:
     """Check submission FILES without running anything: every fault as file:line: what to write."""
     from fracbench import registry, specs
-    from fracbench.submissions import read_entry
+    from fracbench.submissions import read_entry, weights_file
 
     faults: list[str] = []
     for file in files:
         try:
-            submission = read_entry(file, file.parent.parent, None).submission
+            entry = read_entry(file, file.parent.parent, None)
+            submission = entry.submission
+            weights_file(entry)
             registry_names = registry.names("models")
             if submission.model.name not in registry_names:
                 registry.load("models", submission.model.name)
@@ -92,7 +94,7 @@ def validate(files: tuple[Path, ...]) -> None:
             faults += [fault if fault.startswith(str(file)) else f"{file}: {fault}" for fault in error.faults]
     if faults:
         raise InputError(*faults)
-    names = " ".join(file.parent.name for file in files)
+    names = " ".join(file.resolve().parent.name for file in files)
     click.echo(f"next: fracbench run {names}")
 
 
@@ -164,10 +166,11 @@ def run(
         click.echo(f"checking {sum(map(len, job.batches))} images and {len(pending)} models", err=True)
         radiographs.check(job.dataset, job.batches, job.spec.image_size)
         tasks.check(pending)
+        tasks.claim(pending)
     failures = _run_tasks(pending, job)
-    _print_table(submissions, results, spec.name)
     for line in failures:
         click.echo(f"failed cell: {line}", err=True)
+    _print_table(submissions, results, spec.name)
     options = [f" --submissions {submissions}" if submissions else "", f" --results {results}" if results else ""]
     click.echo(f"next: fracbench leaderboard{''.join(options)}")
     return 1 if failures else 0
@@ -222,18 +225,17 @@ def _print_table(submissions: Path | None, results: Path | None, benchmark: str 
     from rich.table import Table
     from rich.text import Text
 
-    from fracbench.store import find_results
-    from fracbench.summary import rank
+    from fracbench.board import read_board
 
-    summaries = []
-    for folder in find_results(*_places(submissions, results)):
-        summary = folder.summary()
-        if summary is not None and benchmark in (None, summary["spec"]):
-            summaries.append(summary)
+    board = read_board(*_places(submissions, results))
+    for line in board.broken:
+        click.echo(f"left out: {line}", err=True)
     columns = ("rank", "submission", "headline [95 %]", "aligned sensitivity", "robust specificity",
                "robust bal. acc.", "clean bal. acc.", "calibrated alignment", "n", "unranked because")  # fmt: skip
     table = Table(*columns, title=benchmark)
-    for row in rank(summaries):
+    for row in board.rows:
+        if benchmark not in (None, row["spec"]):
+            continue
         numbers = (row["headline"], *row["factors"].values(), row["robust"]["balanced_accuracy"],
                    row["clean"]["balanced_accuracy"], row["calibrated_alignment"])  # fmt: skip
         count = row["n"]
@@ -258,32 +260,50 @@ def _print_table(submissions: Path | None, results: Path | None, benchmark: str 
 @_shown
 def summarise(names: tuple[str, ...], benchmark: str | None, submissions: Path | None, results: Path | None) -> None:
     """Recompute the scores from stored rows, without any model, and print the ranking."""
-    from fracbench import summary
+    from fracbench import specs
+    from fracbench.board import tolerant
     from fracbench.errors import did_you_mean
-    from fracbench.store import TABLES, find_results
+    from fracbench.store import find_results
+
+    for place in (submissions, results):
+        if place is not None and not place.is_dir():
+            raise InputError(f"{place}: no such folder")
+    if benchmark is not None:
+        specs.load(benchmark)
 
     folders = find_results(*_places(submissions, results))
     for name in names:
         if name not in {folder.submission for folder in folders}:
             hint = did_you_mean(name, {folder.submission for folder in folders})
             raise InputError(f"no results of '{name}'.{hint} Run it first: fracbench run {name}")
+    broken: list[str] = []
     for folder in folders:
-        run_record = folder.run()
-        wanted = not names or folder.submission in names
-        if run_record is None or not wanted or benchmark not in (None, run_record["spec"]):
-            continue
-        ours = not folder.self_reported
-        folder.write_summary(summary.summarise(run_record, {name: folder.table(name) for name in TABLES}))
-        if ours:
-            folder.reseal()
+        if not names or folder.submission in names:
+            tolerant(folder, partial(_summarise, folder, benchmark), broken)
+    for line in broken:
+        click.echo(f"not recomputed: {line}", err=True)
     _print_table(submissions, results, benchmark)
+
+
+def _summarise(folder: Any, benchmark: str | None) -> None:
+    from fracbench import summary
+    from fracbench.store import TABLES
+
+    record = folder.run()
+    if record is None or benchmark not in (None, record["spec"]):
+        return
+    ours = not folder.self_reported
+    recomputed = summary.summarise(record, {name: folder.table(name) for name in TABLES})
+    folder.write_summary(recomputed)
+    if ours:
+        folder.reseal()
 
 
 @main.command()
 @click.option("--submissions", type=FOLDER, help="Folder of submissions.")
 @click.option("--results", type=FOLDER, help="Folder of results.")
 @click.option("--host", default="localhost", show_default=True)
-@click.option("--port", type=int, default=8501, show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True)
 @_shown
 def leaderboard(submissions: Path | None, results: Path | None, host: str, port: int) -> None:
     """Open the leaderboard in the browser."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -166,6 +166,3 @@ class Dataset(Protocol):
 
     def fingerprint(self, split: str) -> str:
         """SHA-256 (hex) of the bytes used for this split."""
-
-
-PluginParams = Mapping[str, Any]

@@ -17,7 +17,7 @@ from fracbench.errors import InputError
 from fracbench.plan import Job
 
 MICRO_BATCH = {"cpu": 64, "cuda": 256}
-PACKAGES = ("torch", "torchvision", "timm", "captum", "quantus", "pyautoattack", "numpy", "pandas")
+PACKAGES = ("torch", "torchvision", "timm", "captum", "quantus", "pyautoattack", "numpy", "pandas", "pillow", "scipy")
 
 
 def pick_device(asked: str) -> str:
@@ -27,9 +27,11 @@ def pick_device(asked: str) -> str:
     if asked.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"--device {asked}: this machine has no CUDA device; use --device cpu or auto")
     try:
-        return str(torch.device(asked))
+        if torch.device(asked).type in MICRO_BATCH:
+            return asked
     except RuntimeError:
-        raise InputError(f"unknown device '{asked}'; use auto, cpu or cuda") from None
+        pass
+    raise InputError(f"unknown device '{asked}'; use auto, cpu or cuda")
 
 
 def prepare(device: str) -> None:
@@ -61,15 +63,16 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _plugin_packages(job: Job) -> tuple[str, ...]:
+def _plugin_packages(job: Job, model: str | None) -> tuple[str, ...]:
     """Top-level packages whose code takes part; classes of a notebook are hashed by nothing but name."""
-    plugins = [job.dataset, *job.attacks.values(), *job.explainers.values()]
+    plugins: list[Any] = [job.dataset, *job.attacks.values(), job.ladder_attack, *job.explainers.values()]
     plugins += [registry.load("metrics", name) for name in job.spec.metrics]
-    names = {(p.__module__ if isinstance(p, type) else type(p).__module__).partition(".")[0] for p in plugins}
+    plugins += [registry.load("models", model)] if model else []
+    names = {(p.__module__ if hasattr(p, "__module__") else type(p).__module__).partition(".")[0] for p in plugins if p}
     return tuple(sorted({"fracbench"} | {n for n in names if hasattr(__import__(n), "__path__")}))
 
 
-def environment(job: Job, device: str) -> dict[str, Any]:
+def environment(job: Job, device: str, model: str | None = None) -> dict[str, Any]:
     """What of the machine and the code determines the numbers."""
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.machine()
     return {
@@ -78,5 +81,5 @@ def environment(job: Job, device: str) -> dict[str, Any]:
         "micro_batch": MICRO_BATCH[device.partition(":")[0]],
         "threads": torch.get_num_threads(),
         "versions": _versions(),
-        "code": _code_hash(_plugin_packages(job)),
+        "code": _code_hash(_plugin_packages(job, model)),
     }

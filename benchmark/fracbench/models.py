@@ -32,6 +32,10 @@ class TooManyPasses(RuntimeError):
     """A plugin went on past the passes it declares: it hangs, or takes a larger budget than the spec gives."""
 
 
+class NonFinite(RuntimeError):
+    """The model gave NaN or infinity where an attack asked it."""
+
+
 class OneLogit(nn.Module):
     """A one-logit network z, shape (batch, 1), as two logits (-z/2, z/2)."""
 
@@ -57,6 +61,16 @@ class Guarded(nn.Module):
         self.micro_batch = micro_batch
         self.passes = Passes()
         self._limit: Passes | None = None
+        self._refereed = False
+
+    @contextmanager
+    def refereed(self) -> Iterator[None]:
+        """Inside, non-finite logits and gradients raise ``NonFinite``: an attack would take them for no progress."""
+        self._refereed = True
+        try:
+            yield
+        finally:
+            self._refereed = False
 
     @contextmanager
     def limited(self, forward: int, backward: int) -> Iterator[None]:
@@ -83,9 +97,20 @@ class Guarded(nn.Module):
             logits = torch.cat([checkpoint(self.network, part, use_reentrant=False) for part in parts])
         else:
             logits = torch.cat([self.network(part) for part in parts])
+        logits = logits.float()
         if logits.requires_grad:
             logits.register_hook(lambda _: self._count(backward=len(images)))
+        if self._refereed:
+            _finite(logits.detach(), "logit")
+            if images.requires_grad:
+                images.register_hook(lambda gradient: _finite(gradient, "gradient"))
         return logits
+
+
+def _finite(values: Tensor, what: str) -> None:
+    bad = int((~values.isfinite()).flatten(1).any(1).sum())
+    if bad:
+        raise NonFinite(f"the model gave a non-finite {what} on {bad} of {len(values)} images")
 
 
 class _Function(nn.Module):
@@ -108,17 +133,21 @@ def guard(model: object, image_size: int, device: str | torch.device = "cpu", mi
     if not callable(model):
         raise InputError(f"a model must be callable, got {type(model).__name__}")
     network: nn.Module = model if isinstance(model, nn.Module) else _Function(model)
-    # two unlike images: a constant one hides a network that ignores or mixes its batch
+    # two unlike images, and one of them alone: a network that mixes its batch gives it another answer
     probe = torch.linspace(0, 1, 2 * image_size**2, device=device).view(2, 1, image_size, image_size)
     try:
         with undisturbed(network), torch.no_grad():
-            logits = network(probe)
+            logits, again, alone = network(probe), network(probe), network(probe[:1])
     except Exception as error:
         raise InputError(
             f"the model fails on images of shape {tuple(probe.shape)}: {type(error).__name__}: {error}"
         ) from error
     if not isinstance(logits, Tensor):
         raise InputError(f"the model must return a tensor of shape (batch, 2), got {type(logits).__name__}")
+    if logits.shape[1:] and alone.shape[1:] == logits.shape[1:] and torch.allclose(logits, again, equal_nan=True):
+        scale = float(logits.abs().max().nan_to_num()) + 1
+        if not torch.allclose(alone[0], logits[0], rtol=0, atol=1e-3 * scale, equal_nan=True):
+            raise InputError("the model answers otherwise for an image alone than in a batch; it must not mix images")
     if logits.shape == (2, 1):
         network = OneLogit(network)
     elif logits.shape != (2, 2):

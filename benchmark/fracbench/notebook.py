@@ -46,9 +46,9 @@ class Result:
         return self.tables["images"]
 
     def save(self, folder: str | Path) -> Path:
-        """Write the files of a results folder into ``folder/<name>/<spec>``, where the leaderboard reads them."""
-        path = Path(folder) / self.run["submission"] / self.run["spec"]
-        ResultFolder(path, self.run["submission"], self.run["spec"]).write(self.tables, self.run, self.summary)
+        """Write a results folder, ``folder/<name>/<spec>`` (``<spec>-custom`` for a trial), that the board reads."""
+        path = Path(folder) / self.run["submission"] / self.run["folder"]
+        ResultFolder(path, self.run["submission"], self.run["folder"]).write(self.tables, self.run, self.summary)
         return path
 
 

@@ -107,17 +107,16 @@ class Job:
         """The most (forward, backward) passes a cell takes, over all its images."""
         batch = self.batches[cell.batch]
         if cell.kind == "clean":
-            return (predictions + 1) * len(batch), len(batch)
+            return (max(2, predictions) + 1) * len(batch), len(batch)
         if cell.kind == "explain":
             explained = sum(s.label == 1 and s.annotated for s in batch) if cell.attack != CLEAN else len(batch)
             forward, backward = self.explainers[cell.explainer].passes
-            # a layer finder and a convergence check look at single images once a micro-batch
             return forward * explained, backward * explained
         attack = self.attacks[cell.attack] if cell.kind == "attack" else self.ladder_attack
         assert attack is not None
         forward, backward = attack.passes
         refereed = len(attack.parts) if isinstance(attack, Ensemble) else 1
-        return (forward + predictions * (1 + refereed)) * len(batch), backward * len(batch)
+        return (forward + max(2, predictions) * (1 + refereed)) * len(batch), backward * len(batch)
 
     def identity(self) -> dict[str, Any]:
         """What of the job determines its numbers."""
@@ -175,6 +174,8 @@ def resolve(
         fractured = min(limit // 2, there[0], fractured or limit)
         normal = min(limit - limit // 2, there[1], normal or limit)
     chosen = choose(samples, fractured, normal, spec.seed)
+    if not chosen:
+        raise InputError(f"the split '{of}' has no images; choose another with --split")
     job = Job(
         spec,
         dataset,

@@ -44,12 +44,19 @@ class Crafted:
 
 @torch.no_grad()
 def margins(model: nn.Module, images: Images, labels: Labels, predictions: int = 1) -> Margins:
-    """The lowest margin over ``predictions`` predictions, so that one wrong answer counts as wrong."""
-    lowest = label_margin(model(images), labels)
-    for _ in range(predictions - 1):
-        lowest = torch.minimum(lowest, label_margin(model(images), labels))
+    """The lowest margin over ``predictions`` predictions, so that one wrong answer counts as wrong.
+
+    A model that is not known to be random (``predictions`` 1) is asked twice; where its answers differ, or are
+    not finite, ``AttackFault`` is raised.
+    """
+    answers = [label_margin(model(images), labels) for _ in range(max(2, predictions))]
+    lowest = torch.stack(answers).amin(0)
     if not torch.isfinite(lowest).all():
         raise AttackFault(f"the model returned a non-finite logit on {int((~lowest.isfinite()).sum())} images")
+    if predictions == 1 and not torch.allclose(answers[0], answers[1], rtol=1e-4, atol=1e-5):
+        raise AttackFault(
+            "the model's answers differ from call to call here, though not on the images it was probed with"
+        )
     return lowest
 
 
@@ -83,7 +90,8 @@ def _referee(
     clean_correct: torch.Tensor,
     predictions: int,
 ) -> Crafted:
-    attempt = attack(model, images.clone(), labels.clone(), threat, generator=generator)
+    with model.refereed():
+        attempt = attack(model, images.clone(), labels.clone(), threat, generator=generator)
     if not isinstance(attempt, torch.Tensor) or attempt.shape != images.shape:
         got = tuple(attempt.shape) if isinstance(attempt, torch.Tensor) else type(attempt).__name__
         raise AttackFault(f"the attack returned {got} for images of shape {tuple(images.shape)}")

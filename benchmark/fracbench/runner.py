@@ -19,6 +19,13 @@ from fracbench.robustness import is_random
 from fracbench.schema import SCHEMA_VERSION
 from fracbench.store import CellResult, ResultFolder, digest
 
+PREDICTION_COLUMNS = (
+    *("image", "threat", "epsilon", "attack", "part", "margin", "correct", "distance", "carried", "ladder"),
+    *("zero_gradient", "fracture_margin"),
+)
+TRUTHS = ("correct", "carried", "ladder", "zero_gradient")
+ALIGNMENT_COLUMNS = ("image", "threat", "epsilon", "attack", "explainer", "grid", "blank", "hit")
+
 
 @dataclass
 class Outcome:
@@ -87,12 +94,16 @@ def evaluate_model(
 
 
 def _probe_random(model: Guarded, job: Job, device: str) -> bool:
+    """Whether the first images get other answers when asked again; what raises here fails its cells later."""
     some = load(job.dataset, job.batches[0][:8], job.spec.image_size)
     before = model.passes.copy()
-    with undisturbed(model):
-        random = is_random(model, some.images.to(device))
-    model.passes.forward, model.passes.backward = before.forward, before.backward
-    return random
+    try:
+        with undisturbed(model):
+            return is_random(model, some.images.to(device))
+    except Exception:
+        return False
+    finally:
+        model.passes.forward, model.passes.backward = before.forward, before.backward
 
 
 def _assemble(collected: Mapping[str, Sequence[pd.DataFrame]], job: Job) -> dict[str, pd.DataFrame]:
@@ -103,16 +114,23 @@ def _assemble(collected: Mapping[str, Sequence[pd.DataFrame]], job: Job) -> dict
     images, predictions, alignment, gallery = (
         joined(name) for name in ("images", "predictions", "alignment", "gallery")
     )
+    if images.empty:  # every clean cell has failed
+        images = _bare_images(job)
     for ceilings in _ceilings(collected.get("ceilings", [])):
         images = images.merge(ceilings, on="image", how="left")
-    if images.empty:
-        images = pd.DataFrame(
-            {"image": [s.id for b in job.batches for s in b], "label": [s.label for b in job.batches for s in b],
-             "group": [s.group for b in job.batches for s in b],
-             "annotated": [s.annotated for b in job.batches for s in b]}
-        )  # fmt: skip
+    if predictions.empty:
+        predictions = pd.DataFrame(columns=PREDICTION_COLUMNS).astype(dict.fromkeys(TRUTHS, bool))
+    if alignment.empty:
+        alignment = pd.DataFrame(columns=[*ALIGNMENT_COLUMNS, *job.spec.metrics])
     return {"images": images, "predictions": predictions, "alignment": alignment,
             "gallery": _strongest_only(gallery, predictions, list(job.attacks))}  # fmt: skip
+
+
+def _bare_images(job: Job) -> pd.DataFrame:
+    samples = [sample for batch in job.batches for sample in batch]
+    fields = ("label", "group", "annotated")
+    bare = pd.DataFrame({"image": [s.id for s in samples], **{f: [getattr(s, f) for s in samples] for f in fields}})
+    return bare.assign(**{f"chance_{name}": float("nan") for name in (*job.spec.metrics, "hit")})
 
 
 def _ceilings(frames: Iterable[pd.DataFrame]) -> list[pd.DataFrame]:
@@ -143,6 +161,7 @@ def record_of(
         "schema_version": SCHEMA_VERSION,
         **entry_fields,
         "spec": spec.name,
+        "folder": job.folder_name,
         "spec_hash": digest(spec.model_dump(mode="json")),
         "resolved_spec": spec.model_dump(mode="json"),
         "resolved_params": {

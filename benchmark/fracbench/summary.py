@@ -17,7 +17,7 @@ MIN_DENOMINATOR = 0.05
 FLAG_TEXT = {
     "zero_gradient": "the gradient is zero on over 5 % of clean images, so gradient attacks may be blind",
     "random": "predictions differ between calls; 20 were taken and one wrong answer counted",
-    "black_box_stronger": "Square broke images that no gradient attack broke, so gradients may be masked",
+    "black_box_stronger": "a black box broke images that no gradient attack broke, so gradients may be masked",
 }
 
 
@@ -237,7 +237,8 @@ def _attacks(
     named = [(name, reference[reference.attack == name]) for name in attacks]
     named += [(f"{attack}/{part}", of) for (attack, part), of in parts.groupby(["attack", "part"], sort=False)]
     for name, of in named:
-        robust = _balanced(_worst_case(of, images, clean).astype(float), images)
+        correct = _worst_case(of, images, clean).astype(float)
+        robust = _balanced(correct if len(of) else correct * np.nan, images)
         table[name] = {
             "robust_balanced_accuracy": robust["balanced_accuracy"]["value"],
             "sensitivity": robust["sensitivity"]["value"],
@@ -247,21 +248,22 @@ def _attacks(
     return table
 
 
-def rank(summaries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows sorted within (spec, fingerprint, split), with ``rank`` (None where unranked); equal headlines share it."""
+def board_of(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Rows are compared within one spec as it was run, one split, and the same bytes of data."""
+    return row["spec"], row["split"], row["fingerprint"], row["spec_hash"]
 
-    def board(row: Mapping[str, Any]) -> tuple[str, str, str]:
-        return row["spec"], row["fingerprint"], row["split"]
+
+def rank(summaries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows sorted within their board, with ``rank`` (None where unranked); equal headlines share it."""
 
     def value(row: Mapping[str, Any]) -> float:
         headline = row["headline"]["value"]
         return -1.0 if headline is None or np.isnan(headline) else float(headline)
 
-    ordered = sorted(summaries, key=lambda r: (board(r), not r["ranked"], -value(r), r["submission"]))
+    ordered = sorted(summaries, key=lambda r: (board_of(r), not r["ranked"], -value(r), r["submission"]))
     result = []
     for row in ordered:
-        better = sum(
-            1 for other in ordered if board(other) == board(row) and other["ranked"] and value(other) > value(row)
-        )
+        rivals = [other for other in ordered if other["ranked"] and board_of(other) == board_of(row)]
+        better = sum(value(other) > value(row) for other in rivals)
         result.append({**row, "rank": better + 1 if row["ranked"] else None})
     return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 
 import torch
 
+from fracbench import registry
 from fracbench.environment import environment
 from fracbench.errors import InputError
 from fracbench.models import Guarded, undisturbed
@@ -53,15 +55,19 @@ class Task:
 
 def bind(entries: Iterable[Entry], job: Job, device: str) -> list[Task]:
     """A task for each submission. Raises ``InputError`` for weights that are missing or not the declared ones."""
-    env = environment(job, device)
-    tasks, faults = [], []
+    tasks: list[Task] = []
+    faults: list[str] = []
     for entry in entries:
         try:
             path = weights_file(entry)
+            registry.load("models", entry.submission.model.name)
         except InputError as error:
-            faults += error.faults
+            faults += [
+                f"{entry.folder / 'submission.yaml'}: {f}" if "submission.yaml" not in f else f for f in error.faults
+            ]
             continue
         folder = ResultFolder(entry.results / job.folder_name, entry.name, job.folder_name)
+        env = environment(job, device, entry.submission.model.name)
         tasks.append(Task(entry, job, device, folder, env, file_hash(path) if path else None))
     if faults:
         raise InputError(*faults)
@@ -76,6 +82,20 @@ def check(tasks: Iterable[Task]) -> None:
             task.model()
         except InputError as error:
             faults += [f"{task.entry.name}: {fault}" for fault in error.faults]
+    if faults:
+        raise InputError(*faults)
+
+
+def claim(tasks: Iterable[Task]) -> None:
+    """Make the results folders; ``InputError`` for those that cannot be written to."""
+    faults = []
+    for task in tasks:
+        try:
+            task.folder.path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=task.folder.path):
+                pass
+        except OSError as error:
+            faults.append(f"{task.folder.path}: cannot be written to ({error.strerror}); pass another --results DIR")
     if faults:
         raise InputError(*faults)
 
@@ -147,5 +167,10 @@ def estimate(task: Task) -> Estimate:
             times.append(time.perf_counter() - start)
         return sorted(times[1:])[TIMINGS // 2 - 1] / size  # the first one warms up
 
-    one_way, both = seconds(False), seconds(True)
+    try:
+        one_way, both = seconds(False), seconds(True)
+    except Exception as error:
+        raise InputError(
+            f"{task.entry.name}: the model fails on {size} images: {type(error).__name__}: {error}"
+        ) from error
     return Estimate(len(cells), forward, backward, ((forward - backward) * one_way + backward * both) / 60)

@@ -86,7 +86,7 @@ def check_attack(attack: Attack, norms: Sequence[str] = ("linf", "l2")) -> None:
         assert (first.distance > 0).all(), "returned a clean image as its attempt"
         parts = max(1, len(first.parts))
         forward, backward = attack.passes
-        assert spent.forward <= (forward + 1 + parts) * len(images), "takes more forward passes than it declares"
+        assert spent.forward <= (forward + 2 * (1 + parts)) * len(images), "takes more forward passes than it declares"
         assert spent.backward <= backward * len(images), "takes more backward passes than it declares"
     _unchanged(model, before, "the attack")
 

@@ -22,7 +22,7 @@ from fracbench.models import undisturbed
 from fracbench.recipes import Recipe
 from fracbench.schema import ThreatModel
 from fracbench.store import write_atomic
-from fracbench.submissions import file_hash
+from fracbench.submissions import file_hash, valid_name
 
 VALIDATION_STEPS = 10
 
@@ -98,6 +98,12 @@ def train(
     """
     if (out / "weights.safetensors").exists() and not force:
         raise InputError(f"{out}/weights.safetensors is there already; pass --force to replace it")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; give a folder with --out")
+    if not valid_name(out.resolve().name):
+        raise InputError(f"'{out.resolve().name}' cannot name a submission; use lower case, digits and -")
+    if seed is not None and not 0 <= seed < 2**63:
+        raise InputError(f"seed {seed} is not between 0 and 2^63")
     start = time.perf_counter()
     used_seed = recipe.seed if seed is None else seed
     torch.manual_seed(used_seed)

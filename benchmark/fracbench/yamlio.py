@@ -92,10 +92,14 @@ def read(path: Path, model: type[M]) -> M:
             raise InputError(f"{path}: aliases (*name) are not allowed; write the value out")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         content = yaml.safe_load(text)
+    except InputError:
+        raise
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
         raise InputError(f"{path}:{line}: not valid YAML: {getattr(error, 'problem', error)}") from None
+    except ValueError as error:  # a date or number that is none
+        raise InputError(f"{path}: not valid YAML: {error}; put the value in quotes") from None
     except RecursionError:
         raise InputError(f"{path}: nested too deeply") from None
     if node is None or not isinstance(content, dict):

@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
+from fracbench.board import Board, read_board
 
 from fracbench_leaderboard.figures import enlarge, overlay, scatter
-from fracbench_leaderboard.reading import Board, read_board, read_gallery
+from fracbench_leaderboard.reading import read_gallery
 from fracbench_leaderboard.table import explainer_table, ranking_table
 
 PICTURES = 5
@@ -49,12 +50,12 @@ def show(submissions: Path, results: Path | None) -> None:
         st.markdown(TERMS)
 
 
-def _choose_board(board: Board) -> tuple[str, str, str]:
-    boards = board.boards()
-    names = {f"{spec}, {split} split, data {fingerprint[:12]}": (spec, split, fingerprint)
-             for spec, split, fingerprint in boards}  # fmt: skip
-    preferred = [name for name, (spec, _, _) in names.items() if spec == "phantom-v1"]
-    options = sorted(names, key=lambda name: (name not in preferred, name))
+def _choose_board(board: Board) -> tuple[str, ...]:
+    names = {
+        f"{spec}, {split} split, data {fingerprint[:12]}, rules {rules[:8]}": (spec, split, fingerprint, rules)
+        for spec, split, fingerprint, rules in board.boards()
+    }
+    options = sorted(names, key=lambda name: not name.startswith("phantom-v1, "))
     return names[st.selectbox("Benchmark and data", options, key="board", bind="query-params")]
 
 

@@ -13,7 +13,10 @@ from fracbench.errors import InputError
 def read(path: Path) -> list[list[str]]:
     """Groups of file names from a JSON file {"groups": [[name, ...], ...]}; ``InputError`` for another."""
     try:
-        return [[str(name) for name in group] for group in json.loads(path.read_bytes())["groups"] if group]
+        groups = json.loads(path.read_bytes())["groups"]
+        if not all(isinstance(group, list) and all(isinstance(name, str) for name in group) for group in groups):
+            raise TypeError("a group is a list of file names")
+        return [group for group in groups if group]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f'{path}: is no list of groups; write {{"groups": [["a.jpg", "b.jpg"]]}}') from error
 

@@ -111,9 +111,19 @@ class FracAtlas:
 
     @cached_property
     def _files(self) -> dict[str, Path]:
-        places = (self._folder / "images" / folder for folder in _FOLDERS)
-        found = sorted(path for place in places for path in place.iterdir() if path.suffix.lower() == ".jpg")
-        return {path.name: path for path in found}
+        found: dict[str, Path] = {}
+        faults = []
+        for path in (path for folder in _FOLDERS for path in sorted((self._folder / "images" / folder).iterdir())):
+            suffix = path.suffix.lower()
+            if suffix in (".jpeg", ".png", ".bmp", ".tif", ".tiff"):
+                faults.append(f"{path}: FracAtlas has .jpg images only; unpack the archive again")
+            elif suffix == ".jpg" and path.is_file():
+                if path.name in found:
+                    faults.append(f"{path}: there is {found[path.name]} too; unpack the archive again")
+                found[path.name] = path
+        if faults:
+            raise InputError(*faults)
+        return dict(sorted(found.items()))
 
     @cached_property
     def _annotations(self) -> dict[str, Annotation]:
@@ -121,8 +131,12 @@ class FracAtlas:
 
     @cached_property
     def _metadata(self) -> dict[str, dict[str, str | bool]]:
-        with (self._folder / "dataset.csv").open(encoding="utf-8-sig", newline="") as file:
-            return {row.get("image_id", ""): _facts(row) for row in csv.DictReader(file)}
+        path = self._folder / "dataset.csv"
+        try:
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                return {row.get("image_id", ""): _facts(row) for row in csv.DictReader(file)}
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise InputError(f"{path}: is not CSV in UTF-8 ({error}); unpack the archive again") from None
 
     @cached_property
     def _digests(self) -> dict[str, str]:

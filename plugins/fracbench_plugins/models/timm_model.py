@@ -13,6 +13,9 @@ from fracbench.tensors import Images, Logits
 from torch import Tensor, nn
 from torch.nn import functional
 
+# timm opens or downloads what such options name, pickles included
+_READS_FILES = ("pretrained", "checkpoint", "path", "file", "url", "cache", "dir", "script", "features_only")
+
 
 class TimmModel(nn.Module):
     """Images (batch, 1, H, W) in [0, 1] to logits (batch, 2).
@@ -44,14 +47,18 @@ class TimmModel(nn.Module):
             raise InputError(f"channels must be 1 or 3, got {channels}")
         if logits not in (1, 2):
             raise InputError(f"logits must be 1 or 2, got {logits}")
+        forbidden = [key for key in options or {} if any(word in key for word in _READS_FILES)]
+        if forbidden:
+            raise InputError(f"option '{forbidden[0]}' is not allowed; give weights under weights alone")
         # YAML has lists where timm wants tuples
         given = {key: tuple(value) if isinstance(value, list) else value for key, value in (options or {}).items()}
         try:
             self.network = timm.create_model(
                 architecture, pretrained=False, num_classes=logits, in_chans=channels, **given
             )
-        except (TypeError, ValueError, RuntimeError, AssertionError) as error:
-            raise InputError(f"timm cannot build {architecture} with options {given}: {error}") from error
+        except Exception as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise InputError(f"timm cannot build {architecture} with options {given}: {reason}") from error
         for module in self.network.modules():
             if hasattr(module, "inplace"):
                 module.inplace = False  # in-place activations overwrite what attribution methods hook

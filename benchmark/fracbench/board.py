@@ -1,0 +1,72 @@
+"""The board: what is found in results folders, ranked. A broken folder becomes a line, never an exception."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fracbench.errors import InputError
+from fracbench.store import ResultFolder, find_results
+from fracbench.summary import board_of, rank
+
+T = TypeVar("T")
+
+
+@dataclass
+class Board:
+    """Everything found: ranked rows, runs that are unfinished, and a line for each folder that is broken."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    in_progress: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+
+    def boards(self) -> list[tuple[str, ...]]:
+        """What identifies each table; rows never cross them. Those with ranked rows first."""
+        ranked = {board_of(row) for row in self.rows if row["rank"] is not None}
+        return sorted({board_of(row) for row in self.rows}, key=lambda board: (board not in ranked, board))
+
+    def of(self, board: tuple[str, ...]) -> list[dict[str, Any]]:
+        return [row for row in self.rows if board_of(row) == board]
+
+
+def tolerant(folder: ResultFolder, work: Callable[[], T], broken: list[str]) -> T | None:
+    """The result of ``work`` on a folder; where the files are not what they should be, a line in ``broken``."""
+    try:
+        return work()
+    except InputError as error:
+        broken += error.faults
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        broken.append(f"{folder.path}: not results of fracbench ({type(error).__name__}: {error})")
+    return None
+
+
+def read_board(submissions: Path, results: Path | None) -> Board:
+    """Read every summary. Self-reported ones, whose files this user's fracbench did not write, are not ranked."""
+    board = Board()
+    rows = []
+    for folder in find_results(submissions, results):
+        summary = tolerant(folder, folder.summary, board.broken)
+        if summary is None:
+            if not (folder.path / "summary.json").exists():
+                board.in_progress.append(f"{folder.submission} on {folder.spec}")
+            continue
+        row = tolerant(folder, lambda folder=folder, summary=summary: _row(folder, summary), board.broken)  # type: ignore[misc]
+        rows += [row] if row else []
+    board.rows = rank(rows)
+    return board
+
+
+def _row(folder: ResultFolder, summary: dict[str, Any]) -> dict[str, Any]:
+    ours = not folder.self_reported
+    row = {
+        **summary,
+        "submission": folder.submission,
+        "path": str(folder.path),
+        "self_reported": not ours,
+        "ranked": summary["ranked"] and ours,
+        "unranked_because": [*summary["unranked_because"], *([] if ours else ["self-reported"])],
+    }
+    rank([row])  # a summary that lacks what ranking needs is broken, too
+    return row
