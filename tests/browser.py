@@ -77,5 +77,8 @@ def settle(page: Page) -> None:
 
 def cells(page: Page) -> list[str]:
     """Texts of the cells of all tables on the page."""
-    page.wait_for_selector("[role=gridcell]", state="attached")
+    page.wait_for_function(  # ranking and explainers, each drawn
+        "(tables => tables.length == 2 && tables.every(table => table.querySelector('[role=gridcell]')))"
+        "([...document.querySelectorAll('[data-testid=stDataFrame]')])"
+    )
     return page.locator("[role=gridcell]").all_text_contents()

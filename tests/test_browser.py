@@ -68,7 +68,7 @@ def test_real_radiographs_say_that_these_models_never_saw_any(smoke: Path, tmp_p
         text = page.inner_text("body")
         assert "Not trained on such images" in text and "Abedeen et al." in text
         assert page.locator("a[href*=evil]").count() == 0, "text of a result file is never a link"
-        assert "custom run" in cells(page)
+        assert "custom run; self-reported" in cells(page)
         assert any("self-reported" in cell for cell in cells(page)), "a changed file is no longer ours"
 
 
@@ -88,6 +88,6 @@ def test_a_broken_result_is_a_line_and_the_rest_is_shown(smoke: Path, tmp_path: 
         settle(page)
         text = page.inner_text("body")
         assert (
-            "Left out" in text and "broken/smoke/summary.json" in text and "always-fracture/smoke/summary.json" in text
+            "Left out" in text and "broken/smoke/summary.json" in text and "always-fracture/smoke: not results" in text
         )
         assert "phantom-resnet-pgd-at" in cells(page)
