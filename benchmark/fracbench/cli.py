@@ -103,7 +103,7 @@ def validate(files: tuple[Path, ...]) -> None:
 @click.option("--all", "everything", is_flag=True, help="Run every submission that enters the benchmark.")
 @click.option("--benchmark", default="phantom-v1", show_default=True, help="Benchmark spec.")
 @click.option("--data", help="Folder of the dataset, where the benchmark needs one.")
-@click.option("--split", help="Another split than the spec's, such as test-shift-site.")
+@click.option("--split", help="Another split than the spec's, such as val.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--submissions", type=FOLDER, help="Folder of submissions.  [default: ./submissions, else the starters]")
 @click.option("--results", type=FOLDER, help="Folder for results.  [default: beside each submission]")
@@ -145,7 +145,9 @@ def run(
         trial = limit is not None or budget < 1
         entries = [e for e in entries if trial or spec.name in e.submission.benchmarks]
         if not entries:
-            raise InputError(f"no submission enters {spec.name}; list it under benchmarks in a submission.yaml")
+            raise InputError(
+                f"no submission enters {spec.name}; list it under benchmarks in a submission.yaml, or try --limit 12"
+            )
 
     from fracbench import data as radiographs
     from fracbench import tasks
