@@ -148,8 +148,10 @@ def test_padding_neither_helps_nor_hurts() -> None:
 def test_ceiling_is_one_at_full_resolution_and_less_on_a_coarse_grid() -> None:
     masks = masks_of()
     valid = torch.ones_like(masks)
-    full = alignment.ceiling(masks, valid, "full")["relevance_rank_accuracy"]
-    coarse = alignment.ceiling(masks, valid, "4x4")["relevance_rank_accuracy"]
+    full, coarse = (
+        alignment.score(alignment.ceiling_maps(masks, valid, grid), masks)["relevance_rank_accuracy"]
+        for grid in ("full", "4x4")
+    )
     assert (full == 1).all() and float(coarse.mean()) < 0.8
 
 

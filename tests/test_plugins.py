@@ -81,6 +81,20 @@ def test_gradcam_refuses_what_it_cannot_read(architecture: str) -> None:
         registry.make("explainers", "gradcam", {})(MarginModel(model), torch.rand(1, 1, 64, 64))
 
 
+@pytest.mark.parametrize("side, grid", [(224, 7), (128, 8), (64, 8)])
+def test_gradcam_reads_the_last_layer_whose_grid_is_as_fine_as_at_224_px(side: int, grid: int) -> None:
+    model = registry.make("models", "timm", {"architecture": "resnet18"}).eval()
+    image = torch.rand(1, 1, side, side, generator=torch.Generator().manual_seed(0))
+    maps = registry.make("explainers", "gradcam", {})(MarginModel(model), image)
+    assert maps.shape == (1, grid, grid)
+
+
+def test_gradcam_takes_what_there_is_where_no_grid_is_fine() -> None:
+    model = registry.make("models", "timm", {"architecture": "resnet18"}).eval()
+    maps = registry.make("explainers", "gradcam", {"min_grid": 100})(MarginModel(model), torch.rand(1, 1, 64, 64))
+    assert maps.shape == (1, 2, 2)
+
+
 def test_deeplift_says_when_its_sum_does_not_hold() -> None:
     class Reused(torch.nn.Module):
         """One activation used twice: what DeepLIFT's hooks cannot follow."""

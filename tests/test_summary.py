@@ -33,6 +33,7 @@ def tables(n: int = 20, robust: float = 1.0, hit: float = 1.0, normal: float = 1
     images = pd.DataFrame({"image": ids, "label": label, "group": ids, "annotated": True})
     images["chance_hit"] = images["chance_relevance_rank_accuracy"] = np.where(label == 1, 0.1, np.nan)
     images["ceiling_relevance_rank_accuracy_full"] = np.where(label == 1, 0.9, np.nan)
+    images["ceiling_hit_full"] = np.where(label == 1, 0.8, np.nan)
     place = np.tile(np.arange(n), 2) / n
     survives = place < np.where(label == 1, robust, normal)
     blank = {"part": "", "carried": False, "ladder": False, "distance": 0.0, "zero_gradient": False}
@@ -106,6 +107,8 @@ def test_calibration_is_a_ratio_of_means_and_undefined_without_room() -> None:
     scores = row["alignment"]["cam"]["relevance_rank_accuracy"]["clean"]
     assert scores["calibrated"] == pytest.approx((0.5 - 0.1) / (0.9 - 0.1)) and scores["n"] == 20
     assert row["calibrated_alignment"]["value"] == pytest.approx(0.5)
+    hit = row["alignment"]["cam"]["hit"]["clean"]
+    assert (hit["raw"], hit["chance"], hit["ceiling"]) == pytest.approx((1, 0.1, 0.8))
     made = tables()
     made["images"]["ceiling_relevance_rank_accuracy_full"] = 0.14
     row = summarise(run(), made)

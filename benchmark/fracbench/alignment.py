@@ -176,11 +176,10 @@ def chance(masks: Masks, valid: Masks, metrics: Sequence[str] | None = None) -> 
     return {name: (half if name == "auc" else share).masked_fill(empty, torch.nan) for name in metrics or METRICS}
 
 
-def ceiling(masks: Masks, valid: Masks, grid: str, metrics: Sequence[str] | None = None) -> dict[str, Scores]:
-    """What the mask itself scores after a trip through the explainer's grid."""
+def ceiling_maps(masks: Masks, valid: Masks, grid: str) -> Maps:
+    """The masks after a trip through an explainer's grid: the best maps it could give."""
     attributions = masks.float()
     if grid != FULL_GRID:
         rows, columns = (int(side) for side in grid.split("x"))
         attributions = functional.adaptive_avg_pool2d(attributions[:, None], (rows, columns))[:, 0]
-    maps, _ = to_maps(attributions, "positive", valid)
-    return score(maps, masks, metrics, valid)
+    return to_maps(attributions, "positive", valid)[0]

@@ -23,6 +23,7 @@ from fracbench.models import Guarded, undisturbed
 from fracbench.plan import CLEAN, Cell, Job, seed_of
 from fracbench.robustness import RANDOM_PREDICTIONS, Crafted, craft, margins, zero_gradient
 from fracbench.store import CellResult
+from fracbench.tensors import Maps, Masks, Scores
 from fracbench.watch import time_limit
 
 GALLERY_SIDE = 128
@@ -230,9 +231,8 @@ class Bench:
         at = which.to(self.device)
         masks, valid = data.masks[at], data.valid[at]
         explained = alignment.explain(self.job.explainers[cell.explainer], self.model, images, valid)
-        scores = alignment.score(explained.maps, masks, spec.metrics, valid)
-        hit = alignment.peak_hit(explained.maps, alignment.dilate(masks, spec.tolerance_px))
-        scores["hit"] = hit.masked_fill(~masks.flatten(1).any(1), torch.nan)
+        near = alignment.dilate(masks, spec.tolerance_px)
+        scores = self._scores(explained.maps, masks, near, valid)
         ids = [self.ids[i] for i in which.tolist()]
         rows = pd.DataFrame(
             {
@@ -248,7 +248,7 @@ class Bench:
         )
         tables = {"alignment": rows}
         if cell.attack == CLEAN:
-            ceilings = alignment.ceiling(masks, valid, explained.grid, spec.metrics)
+            ceilings = self._scores(alignment.ceiling_maps(masks, valid, explained.grid), masks, near, valid)
             columns = {f"ceiling_{name}_{explained.grid}": v.cpu().numpy() for name, v in ceilings.items()}
             tables["ceilings"] = pd.DataFrame({"image": ids, **columns})
         tables["gallery"] = pd.DataFrame(
@@ -259,6 +259,11 @@ class Bench:
             ]
         )
         return CellResult({}, tables)
+
+    def _scores(self, maps: Maps, masks: Masks, near: Masks, valid: Masks) -> dict[str, Scores]:
+        """The spec's metrics, and the tolerant hit."""
+        hit = alignment.peak_hit(maps, near).masked_fill(~masks.flatten(1).any(1), torch.nan)
+        return {**alignment.score(maps, masks, self.job.spec.metrics, valid), "hit": hit}
 
 
 def _plain(metadata: Any) -> str:

@@ -75,10 +75,6 @@ def _alignment(rows: pd.DataFrame, metrics: Sequence[str], explainers: Sequence[
             metric: {str(attack): _calibrate(of, metric) for attack, of in mine.groupby("attack", sort=False)}
             for metric in metrics
         }
-        table[explainer]["hit"] = {
-            str(attack): {"raw": float(of.hit.mean()), "chance": float(of.chance_hit.mean()), "n": len(of)}
-            for attack, of in mine.groupby("attack", sort=False)
-        }
     return table
 
 
@@ -177,7 +173,8 @@ def summarise(run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> dic
     annotated = images.index[(images.label == 1) & images.annotated]
     alignment = tables["alignment"]
     scored = alignment[alignment.image.isin(annotated)]
-    rows = with_references(scored, images, metrics).join(images[["chance_hit"]], on="image")
+    scores = [*metrics, "hit"]
+    rows = with_references(scored, images, scores)
     hits = aligned_hits(scored, strongest_attack(reference, attacks), annotated, panel)
     right = hits.mul(robust_correct[annotated].astype(float), axis=0)
     sensitivity = stats.proportion(right.mean(axis=1, skipna=False), images.group[annotated], HALF_LEVEL)
@@ -219,7 +216,7 @@ def summarise(run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> dic
         "attacks": _attacks(reference, predictions, images, clean_correct, attacks),
         "curve": curve,
         "curve_area": curve_area(curve),
-        "alignment": _alignment(rows, metrics, run["explainers"]),
+        "alignment": _alignment(rows, scores, run["explainers"]),
         "calibrated_alignment": _panel_alignment(rows, images, panel),
     }
 

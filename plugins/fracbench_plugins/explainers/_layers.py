@@ -8,10 +8,12 @@ from fracbench.tensors import Images
 from torch import nn
 
 
-def find_layer(network: nn.Module, images: Images, name: str | None = None) -> tuple[str, nn.Module]:
+def find_layer(
+    network: nn.Module, images: Images, name: str | None = None, min_grid: int = 7
+) -> tuple[str, nn.Module]:
     """The named module, or the last one whose output is a (batch, channels, height, width) grid.
 
-    Raises ``Unsupported`` where the features are tokens rather than a grid, or no grid is left above
+    Grids under ``min_grid`` cells a side are passed over unless the network has none that fine. Raises ``Unsupported`` where the features are tokens rather than a grid, or no grid is left above
     2 x 2; ``InputError`` for a name the network does not have.
     """
     modules = dict(network.named_modules())
@@ -40,7 +42,8 @@ def find_layer(network: nn.Module, images: Images, name: str | None = None) -> t
         raise Unsupported("no layer of the network has a 2-D grid of features")
     if any(len(shape) == 3 for _, shape in seen[grids[-1] :]):
         raise Unsupported("the network turns its features into tokens; no 2-D grid is left to weight")
-    key, shape = seen[grids[-1]]
+    fine = [i for i in grids if min(seen[i][1][2:]) >= min_grid]
+    key, shape = seen[(fine or grids)[-1]]
     if shape[1] < 2 or shape[2] != shape[3]:
         raise Unsupported(f"layer {key} returns {shape}, not a square (channels, height, width) grid")
     return key, modules[key]

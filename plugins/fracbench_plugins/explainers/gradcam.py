@@ -17,10 +17,13 @@ from fracbench_plugins.explainers._layers import find_layer
 class GradCAM:
     """Channels of one layer weighted by their mean gradient; native grid: that layer's.
 
-    ``layer`` names a module of the network; by default it is the last one with a 2-D grid.
+    ``layer`` names a module of the network; by default it is the last one whose grid has at least
+    ``min_grid`` cells a side. 7 is what networks made for 224 px end with; a smaller image would leave
+    them a grid too coarse to point at a fracture.
     """
 
     layer: str | None = None
+    min_grid: int = 7
 
     sign: ClassVar[Literal["positive"]] = "positive"
 
@@ -29,7 +32,7 @@ class GradCAM:
         return 2, 1  # one forward looks for the layer
 
     def __call__(self, margin_model: MarginModel, images: Images) -> Attributions:
-        _, module = find_layer(margin_model.network, images[:1], self.layer)
+        _, module = find_layer(margin_model.network, images[:1], self.layer, self.min_grid)
         given = images.detach().requires_grad_(True)
         maps = LayerGradCam(margin_model, module).attribute(given, relu_attributions=False)
         if not isinstance(maps, torch.Tensor) or maps.ndim != 4 or maps.shape[1] != 1:
