@@ -66,7 +66,7 @@ def test_real_radiographs_say_that_these_models_never_saw_any(smoke: Path, tmp_p
         page.wait_for_selector("text=One case")
         settle(page)
         text = page.inner_text("body")
-        assert "Not trained on such images" in text and "Abedeen et al." in text
+        assert "noted as not trained on such images" in text and "Abedeen et al." in text
         assert page.locator("a[href*=evil]").count() == 0, "text of a result file is never a link"
         assert "custom run; self-reported" in cells(page)
         assert any("self-reported" in cell for cell in cells(page)), "a changed file is no longer ours"

@@ -133,7 +133,11 @@ def test_a_bad_submission_stops_all_before_anything_is_written(tmp_path: Path) -
     assert len([line for line in result.output.splitlines() if line.startswith("error: ")]) == 3
     for name in ("changed", "escaping", "absent"):
         shutil.rmtree(folder / name)
-    refused(call("run", "--all", "--benchmark", "smoke", "--submissions", folder), "misfit:", "do not load into timm")
+    refused(
+        call("run", "--all", "--benchmark", "smoke", "--submissions", folder),
+        "misfit:",
+        "the weights do not fit the model: ",
+    )
     assert files(tmp_path) <= before
 
 

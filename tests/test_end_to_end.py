@@ -37,7 +37,7 @@ def test_starters_on_real_radiographs_reach_the_page(command: Command) -> None:
         page.wait_for_selector("text=One case")
         settle(page)
         text = page.inner_text("body")
-        assert "Not trained on such images" in text and "Abedeen et al. 2023" in text and "CC BY 4.0" in text
+        assert "noted as not trained on such images" in text and "Abedeen et al. 2023" in text and "CC BY 4.0" in text
         assert "custom run" in cells(page)
 
 

@@ -22,6 +22,9 @@ def test_a_module_is_evaluated_saved_and_left_as_it_was(tmp_path: Path) -> None:
     assert set(result.predictions.attack) == {"clean", "fgsm", "pgd", "autoattack", "apgd-margin"}
     assert len(result.alignment[result.alignment.attack == "clean"]) == 8 * 8, "8 images by 8 explainers"
     assert result.summary["custom"] and result.summary["unranked_because"] == ["custom run"]
+    assert repr(result).startswith("<fracbench.Result tiny-net on smoke-custom: headline 0.") and "\n" not in repr(
+        result
+    )
     path = result.save(tmp_path / "results")
     (found,) = find_results(tmp_path / "nothing", tmp_path / "results")
     assert found.path == path and found.submission == "tiny-net" and not found.self_reported

@@ -49,6 +49,12 @@ def test_ratio_of_constant_shares_has_no_width() -> None:
     assert stats.ratio(0.3 * bottom, bottom, range(30)) == pytest.approx((0.3, 0.3))
 
 
+def test_few_groups_never_look_certain() -> None:
+    assert np.isnan(stats.ratio([0.3, 0.3], [1.0, 1.0], ["a", "b"])).all()
+    two_patients = stats.proportion(np.tile([0.0, 1.0], 20), np.repeat(["a", "b"], 20))
+    assert two_patients["high"] - two_patients["low"] > 0.7
+
+
 def test_nothing_gives_nan_and_not_an_error() -> None:
     assert np.isnan(stats.proportion([], [])["value"]) and stats.proportion([], [])["n"] == 0
     assert np.isnan(stats.auroc([1.0, 2.0], [1, 1]))

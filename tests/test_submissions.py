@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -104,8 +105,34 @@ class Evil:
 def test_a_pickle_that_executes_code_is_refused(tmp_path: Path) -> None:
     entry = entry_of(tmp_path, "weights: {file: w.pt}")
     torch.save({"fc.weight": Evil()}, entry.folder / "w.pt")
-    with pytest.raises(InputError, match="weights do not load"):
+    with pytest.raises(InputError, match="cannot be opened as tensors alone"):
         load_model(entry, 64, "cpu", 8)
+
+
+def bare(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {key.removeprefix("network."): value for key, value in state.items()}
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        (bare, "names lack the prefix 'network.'; put it before each"),
+        (lambda s: {f"module.{k}": v for k, v in s.items()}, "names have a prefix 'module.'; take it off"),
+        (lambda s: {f"model.{k}": v for k, v in bare(s).items()}, "begin with 'model.'; put 'network.' in its place"),
+        (lambda s: {"epoch": 3, "state_dict": s}, "nested below state_dict; save the state dict alone"),
+        (lambda s: {**s, "epoch": 3}, "epoch is no tensor"),
+        (lambda s: {k: v for k, v in s.items() if "fc" not in k}, "2 missing .network.fc.bias, network.fc.weight."),
+        (lambda s: {**s, "network.fc.bias": torch.zeros(3)}, r"network.fc.bias is \(3,\) where the model has \(2,\)"),
+        (lambda s: [s], "holds a list"),
+    ],
+)
+def test_weights_that_do_not_fit_say_why_in_a_whole_sentence(tmp_path: Path, change: Any, says: str) -> None:
+    entry = entry_of(tmp_path, "weights: {file: w.pt}")
+    state = load_model_without_weights(tmp_path / "other").state_dict()
+    torch.save(change(state), entry.folder / "w.pt")
+    with pytest.raises(InputError, match=says) as caught:
+        load_model(entry, 64, "cpu", 8)
+    assert len(caught.value.faults) == 1 and "\n" not in caught.value.faults[0]
 
 
 def test_starters_results_go_beside_them_in_a_checkout_and_to_results_from_a_wheel(

@@ -150,7 +150,8 @@ def run(
             )
 
     from fracbench import data as radiographs
-    from fracbench import tasks
+    from fracbench import printing, tasks
+    from fracbench.board import read_board
     from fracbench.environment import pick_device, prepare
     from fracbench.plan import resolve
 
@@ -159,34 +160,26 @@ def run(
     job = resolve(spec, data=data, split=split, limit=limit, budget=budget)
     todo = tasks.bind(entries, job, device)
     if dry_run:
-        return _print_plan([(task.entry.name, tasks.estimate(task)) for task in todo])
+        click.echo("timing each model here", err=True)
+        printing.print_plan([(task.entry.name, tasks.estimate(task)) for task in todo])
+        return 0
     pending = [task for task in todo if not task.finished]
     for task in todo:
         if task not in pending:
             click.echo(f"{task.entry.name}: finished already in {task.folder.path}", err=True)
     if pending:
-        click.echo(f"checking {sum(map(len, job.batches))} images and {len(pending)} models", err=True)
+        models = ", ".join(task.entry.name for task in pending)
+        click.echo(f"checking {sum(map(len, job.batches))} images and the models {models}", err=True)
         radiographs.check(job.dataset, job.batches, job.spec.image_size)
         tasks.check(pending)
         tasks.claim(pending)
     failures = _run_tasks(pending, job)
     for line in failures:
         click.echo(f"failed cell: {line}", err=True)
-    _print_table(submissions, results, spec.name)
+    printing.print_board(read_board(*_places(submissions, results)), spec.name)
     options = [f" --submissions {submissions}" if submissions else "", f" --results {results}" if results else ""]
     click.echo(f"next: fracbench leaderboard{''.join(options)}")
     return 1 if failures else 0
-
-
-def _print_plan(plan: list[tuple[str, Any]]) -> int:
-    width = max(len(name) for name, _ in plan)
-    click.echo(f"{'submission':<{width}}  {'cells':>6}  {'forward':>10}  {'backward':>10}  {'minutes':>8}")
-    for name, cost in plan:
-        click.echo(f"{name:<{width}}  {cost.cells:>6}  {cost.forward:>10}  {cost.backward:>10}  {cost.minutes:>8.1f}")
-    total = [sum(getattr(cost, key) for _, cost in plan) for key in ("cells", "forward", "backward", "minutes")]
-    click.echo(f"{'total':<{width}}  {total[0]:>6}  {total[1]:>10}  {total[2]:>10}  {total[3]:>8.1f}")
-    click.echo("passes are upper bounds, in images; minutes from a short timing of each model here")
-    return 0
 
 
 def _run_tasks(pending: list[Any], job: Any) -> list[str]:
@@ -206,12 +199,6 @@ def _run_tasks(pending: list[Any], job: Any) -> list[str]:
     return failures
 
 
-def _interval(number: dict[str, Any]) -> str:
-    if number["value"] is None:
-        return "-"
-    return f"{number['value']:.3f} [{number['low']:.3f}, {number['high']:.3f}]"
-
-
 def _places(submissions: Path | None, results: Path | None) -> tuple[Path, Path | None]:
     """Where results are looked for: starters shipped in the wheel have theirs in ./results."""
     from fracbench.submissions import default_dir, results_dir
@@ -222,38 +209,6 @@ def _places(submissions: Path | None, results: Path | None) -> tuple[Path, Path 
     return folder, results
 
 
-def _print_table(submissions: Path | None, results: Path | None, benchmark: str | None) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    from fracbench.board import read_board
-
-    board = read_board(*_places(submissions, results))
-    for line in board.broken:
-        click.echo(f"left out: {line}", err=True)
-    columns = ("rank", "submission", "headline [95 %]", "aligned sensitivity", "robust specificity",
-               "robust bal. acc.", "clean bal. acc.", "calibrated alignment", "n", "unranked because")  # fmt: skip
-    table = Table(*columns, title=benchmark)
-    for row in board.rows:
-        if benchmark not in (None, row["spec"]):
-            continue
-        numbers = (row["headline"], *row["factors"].values(), row["robust"]["balanced_accuracy"],
-                   row["clean"]["balanced_accuracy"], row["calibrated_alignment"])  # fmt: skip
-        count = row["n"]
-        cells = [
-            str(row["rank"] or "-"),
-            row["submission"] + (" (control)" if row["control"] else ""),
-            *map(_interval, numbers),
-            f"{count['fractured']} + {count['normal']}",
-            "; ".join(row["unranked_because"]),
-        ]
-        table.add_row(*(Text(cell) for cell in cells))
-    console = Console()
-    console.width = max(console.width, 200)
-    console.print(table)
-
-
 @main.command()
 @click.argument("names", nargs=-1)
 @click.option("--benchmark", help="Only this benchmark spec.")
@@ -262,8 +217,8 @@ def _print_table(submissions: Path | None, results: Path | None, benchmark: str 
 @_shown
 def summarise(names: tuple[str, ...], benchmark: str | None, submissions: Path | None, results: Path | None) -> None:
     """Recompute the scores from stored rows, without any model, and print the ranking."""
-    from fracbench import specs
-    from fracbench.board import tolerant
+    from fracbench import printing, specs
+    from fracbench.board import read_board, tolerant
     from fracbench.errors import did_you_mean
     from fracbench.store import find_results
 
@@ -284,7 +239,7 @@ def summarise(names: tuple[str, ...], benchmark: str | None, submissions: Path |
             tolerant(folder, partial(_summarise, folder, benchmark), broken)
     for line in broken:
         click.echo(f"not recomputed: {line}", err=True)
-    _print_table(submissions, results, benchmark)
+    printing.print_board(read_board(*_places(submissions, results)), benchmark)
 
 
 def _summarise(folder: Any, benchmark: str | None) -> None:

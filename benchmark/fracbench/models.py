@@ -145,7 +145,7 @@ def guard(model: object, image_size: int, device: str | torch.device = "cpu", mi
     if not isinstance(logits, Tensor):
         raise InputError(f"the model must return a tensor of shape (batch, 2), got {type(logits).__name__}")
     if logits.shape[1:] and alone.shape[1:] == logits.shape[1:] and torch.allclose(logits, again, equal_nan=True):
-        scale = float(logits.abs().max().nan_to_num()) + 1
+        scale = float(logits.detach().abs().max().nan_to_num()) + 1
         if not torch.allclose(alone[0], logits[0], rtol=0, atol=1e-3 * scale, equal_nan=True):
             raise InputError("the model answers otherwise for an image alone than in a batch; it must not mix images")
     if logits.shape == (2, 1):

@@ -21,7 +21,7 @@ from fracbench.store import ResultFolder, digest
 from fracbench.summary import summarise
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """One model under one benchmark.
 
@@ -32,6 +32,13 @@ class Result:
     summary: dict[str, Any]
     run: dict[str, Any]
     tables: dict[str, pd.DataFrame]
+
+    def __repr__(self) -> str:
+        headline, n = self.summary["headline"], self.summary["n"]
+        return (
+            f"<fracbench.Result {self.run['submission']} on {self.run['folder']}: headline {headline['value']:.3f} "
+            f"[{headline['low']:.3f}, {headline['high']:.3f}], {n['annotated']} + {n['normal']} images>"
+        )
 
     @property
     def predictions(self) -> pd.DataFrame:
@@ -71,6 +78,7 @@ def evaluate(
 ) -> Result:
     """Evaluate a torch module that maps images (batch, 1, H, W) in [0, 1] to logits (batch, 2).
 
+    A network with one logit z, shape (batch, 1), is read as (-z/2, z/2). ``name`` is its name on the board.
     With changed ``attacks`` or ``explainers`` (names of registered plugins, or ``PluginRef``), ``limit`` or
     ``budget`` the result is custom and unranked. The panel is what remains of the spec's.
     """

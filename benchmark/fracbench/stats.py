@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
 DRAWS = 10_000
-FEW = 5  # successes or failures below which a bootstrap of a proportion says too little
+FEW = 5  # successes, failures or groups below which a bootstrap says too little
 
 
 def resample(groups: ArrayLike, seed: int = 0, draws: int = DRAWS) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -34,14 +34,15 @@ def proportion(values: ArrayLike, groups: ArrayLike, level: float = 0.95) -> dic
     """Mean of per-image values in [0, 1] with its interval: ``value``, ``low``, ``high``, ``n``.
 
     Percentile bootstrap clustered by group; Wilson on the number of groups where fewer than five
-    successes or failures are there. Without images everything is NaN.
+    successes, failures or groups are there. Without images everything is NaN.
     """
     given = np.asarray(values, dtype=float)
     if len(given) == 0:
         return {"value": np.nan, "low": np.nan, "high": np.nan, "n": 0}
     mean = float(given.mean())
-    if min(given.sum(), (1 - given).sum()) < FEW:
-        low, high = wilson(mean, len(np.unique(np.asarray(groups))), level)
+    n_groups = len(np.unique(np.asarray(groups)))
+    if min(given.sum(), (1 - given).sum(), n_groups) < FEW:
+        low, high = wilson(mean, n_groups, level)
     else:
         counts, index = resample(groups)
         sums, sizes = (_per_group(v, index, counts.shape[1]) for v in (given, np.ones_like(given)))
@@ -53,9 +54,9 @@ def proportion(values: ArrayLike, groups: ArrayLike, level: float = 0.95) -> dic
 def ratio(
     numerators: ArrayLike, denominators: ArrayLike, groups: ArrayLike, level: float = 0.95
 ) -> tuple[float, float]:
-    """Bootstrap interval of a ratio of sums over images, clustered by group."""
+    """Bootstrap interval of a ratio of sums over images, clustered by group; NaN for fewer than five groups."""
     top, bottom = np.asarray(numerators, dtype=float), np.asarray(denominators, dtype=float)
-    if len(top) == 0:
+    if len(np.unique(np.asarray(groups))) < FEW:
         return np.nan, np.nan
     counts, index = resample(groups)
     n = counts.shape[1]

@@ -112,24 +112,18 @@ def file_hash(path: Path) -> str:
 def load_model(entry: Entry, image_size: int, device: str, micro_batch: int) -> Guarded:
     """Build the model, load its weights strictly, check its contract."""
     import torch
-    from safetensors.torch import load_file
 
     from fracbench.models import guard
+    from fracbench.weights import load_weights
 
     with torch.random.fork_rng():
         torch.manual_seed(0)  # what the weights do not set is the same in every run
         model = registry.make("models", entry.submission.model.name, entry.submission.model.params)
     path = weights_file(entry)
     if path is not None:
-        try:
-            if path.suffix == ".safetensors":
-                state = load_file(path)
-            else:
-                state = torch.load(path, map_location="cpu", weights_only=True)
-            model.load_state_dict(state, strict=True)
-        except Exception as error:
-            reason = re.sub(r"\s+", " ", str(error))[:300]
-            raise InputError(f"{path}: weights do not load into {entry.submission.model.name}: {reason}") from error
+        if not isinstance(model, torch.nn.Module):
+            raise InputError(f"{path}: model '{entry.submission.model.name}' is no torch module and takes no weights")
+        load_weights(model, path)
     if isinstance(model, torch.nn.Module):
         # on CPUs convolutions take about half the time in this layout; the numbers' meaning is the same
         model = model.to(device).to(memory_format=torch.channels_last).eval()

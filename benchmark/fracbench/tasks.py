@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
@@ -21,7 +22,8 @@ from fracbench.store import ResultFolder, digest
 from fracbench.submissions import Entry, file_hash, load_model, weights_file
 from fracbench.summary import summarise
 
-TIMINGS = 8
+TIMINGS = 7
+SLOWEST_TIMING = 4.0  # seconds: a dry run sends fewer images through a network that takes longer
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,14 @@ class Task:
 
     @property
     def finished(self) -> bool:
-        return is_finished(self.folder, self.identity)
+        """Whether this very run is there, whole, ours, and without a failed cell."""
+        try:
+            run = self.folder.run()
+            if run is None or run.get("identity") != self.identity or self.folder.self_reported:
+                return False
+        except InputError:
+            return False
+        return all(cell["status"] != "failed" for cell in run["cells"])
 
     def model(self) -> Guarded:
         return load_model(self.entry, self.job.spec.image_size, self.device, self.environment["micro_batch"])
@@ -123,17 +132,6 @@ def run_submission(task: Task, progress: Progress) -> Outcome:
     return outcome
 
 
-def is_finished(folder: ResultFolder, identity: str) -> bool:
-    """Whether this very run is there, whole, ours, and without a failed cell."""
-    try:
-        run = folder.run()
-        if run is None or run.get("identity") != identity or folder.self_reported:
-            return False
-    except InputError:
-        return False
-    return all(cell["status"] != "failed" for cell in run["cells"])
-
-
 @dataclass(frozen=True)
 class Estimate:
     """What ``--dry-run`` prints for one submission."""
@@ -145,32 +143,40 @@ class Estimate:
 
 
 def estimate(task: Task) -> Estimate:
-    """Planned passes, and minutes from a short timing of the model on this machine."""
-    model, job, device = task.model(), task.job, task.device
-    cells = [cell for batch in range(len(job.batches)) for cell in job.cells(batch)]
-    costs = [job.passes(cell) for cell in cells]
+    """Planned passes, and minutes from a timing of the model on this machine, half a minute at most for most."""
+    model, job = task.model(), task.job
+    costs = [job.passes(cell) for batch in range(len(job.batches)) for cell in job.cells(batch)]
     forward, backward = sum(f for f, _ in costs), sum(b for _, b in costs)
-    size, side = min(job.spec.logical_batch, model.micro_batch), job.spec.image_size
-    images = torch.rand(size, 1, side, side, device=device)
-
-    def seconds(gradient: bool) -> float:
-        times = []
-        for _ in range(TIMINGS):
-            start = time.perf_counter()
-            with undisturbed(model), torch.set_grad_enabled(gradient):
-                given = images.clone().requires_grad_(gradient)
-                margin = model(given).sum()
-                if gradient:
-                    torch.autograd.grad(margin, given)
-            if device.startswith("cuda"):
-                torch.cuda.synchronize()
-            times.append(time.perf_counter() - start)
-        return sorted(times[1:])[TIMINGS // 2 - 1] / size  # the first one warms up
-
+    size = min(job.spec.logical_batch, model.micro_batch)
     try:
-        one_way, both = seconds(False), seconds(True)
+        first = _seconds(model, job.spec.image_size, task.device, 2, gradient=True)
+        size = min(size, max(2, int(2 * SLOWEST_TIMING / first)))
+        timed = [_time(model, job.spec.image_size, task.device, size, gradient) for gradient in (False, True)]
     except Exception as error:
         raise InputError(
             f"{task.entry.name}: the model fails on {size} images: {type(error).__name__}: {error}"
         ) from error
-    return Estimate(len(cells), forward, backward, ((forward - backward) * one_way + backward * both) / 60)
+    one_way, both = timed
+    return Estimate(len(costs), forward, backward, ((forward - backward) * one_way + backward * both) / 60)
+
+
+def _time(model: Guarded, side: int, device: str, size: int, gradient: bool) -> float:
+    """Seconds an image takes: the median of a few timings, after one that warms up."""
+    _seconds(model, side, device, size, gradient)
+    times: list[float] = []
+    while len(times) < TIMINGS and sum(times) < 2 * SLOWEST_TIMING:
+        times.append(_seconds(model, side, device, size, gradient))
+    return statistics.median(times) / size
+
+
+def _seconds(model: Guarded, side: int, device: str, size: int, gradient: bool) -> float:
+    images = torch.rand(size, 1, side, side, device=device)
+    start = time.perf_counter()
+    with undisturbed(model), torch.set_grad_enabled(gradient):
+        given = images.requires_grad_(gradient)
+        margin = model(given).sum()
+        if gradient:
+            torch.autograd.grad(margin, given)
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+    return time.perf_counter() - start

@@ -14,7 +14,7 @@ from fracbench.alignment import explain
 from fracbench.contracts import AlignmentMetric, Attack, Dataset, Explainer, Unsupported
 from fracbench.data import load
 from fracbench.models import Guarded, guard, undisturbed
-from fracbench.robustness import craft
+from fracbench.robustness import craft, zero_gradient
 from fracbench.schema import ThreatModel
 from fracbench.tensors import Images
 from fracbench.threat import distance
@@ -48,23 +48,29 @@ def _unchanged(model: nn.Module, before: dict[str, torch.Tensor], what: str) -> 
     assert all(p.grad is None for p in model.parameters()), f"{what} left gradients in the parameters"
 
 
+def _declares(plugin: object, *names: str) -> None:
+    lacking = [name for name in names if not hasattr(plugin, name)]
+    assert not lacking, f"{type(plugin).__name__} lacks {' and '.join(lacking)}; see fracbench/contracts.py"
+    assert callable(plugin), f"{type(plugin).__name__} cannot be called; give it __call__"
+
+
 def check_model(model: object, image_size: int = SIDE) -> None:
     """Two logits, finite, gradients reach the image, one image alone as in a batch."""
     guarded = guard(model, image_size)
     guarded.eval()
     images = torch.rand(4, 1, image_size, image_size, generator=torch.Generator().manual_seed(1))
-    given = images.clone().requires_grad_(True)
-    logits = guarded(given)
-    assert logits.shape == (4, 2), f"the model returned {tuple(logits.shape)} for 4 images"
-    (gradient,) = torch.autograd.grad(logits.sum(1).sum() + logits[:, 1].sum(), given)
-    assert gradient.abs().sum() > 0, "no gradient reaches the image"
     with torch.no_grad():
+        logits = guarded(images)
         alone = torch.cat([guarded(image[None]) for image in images])
-    assert torch.allclose(alone, logits.detach(), atol=1e-4), "an image alone has other logits than in a batch"
+    assert logits.shape == (4, 2), f"the model returned {tuple(logits.shape)} for 4 images"
+    assert torch.allclose(alone, logits, atol=1e-4), "an image alone has other logits than in a batch"
+    blind = int(zero_gradient(guarded, images, torch.ones(4, dtype=torch.long)).sum())
+    assert not blind, f"no gradient reaches the image on {blind} of 4 images"
 
 
 def check_attack(attack: Attack, norms: Sequence[str] = ("linf", "l2")) -> None:
     """Inside the ball, never the clean image, repeatable from its generator, within its declared passes."""
+    _declares(attack, "passes")
     model: nn.Module = TinyNet().eval()
     before = {key: value.clone() for key, value in model.state_dict().items()}
     images = _images(6)
@@ -93,6 +99,7 @@ def check_attack(attack: Attack, norms: Sequence[str] = ("linf", "l2")) -> None:
 
 def check_explainer(explainer: Explainer, model: nn.Module | None = None) -> None:
     """(batch, h, w) maps, detached and finite; an image alone as in a batch; the model as before."""
+    _declares(explainer, "sign", "passes")
     network = model or TinyNet().eval()
     before = {key: value.clone() for key, value in network.state_dict().items()}
     guarded = guard(network, SIDE)
@@ -112,11 +119,13 @@ def check_explainer(explainer: Explainer, model: nn.Module | None = None) -> Non
 
 def check_metric(metric: AlignmentMetric) -> None:
     """One finite score per image; the mask itself scores better than its complement."""
+    _declares(metric, "name", "higher_is_better")
     masks = torch.zeros(3, SIDE, SIDE, dtype=torch.bool)
     for i in range(3):
         masks[i, 4 + i : 12 + i, 6 : 9 + i] = True
     best, worst = metric(masks.float(), masks), metric((~masks).float(), masks)
-    assert best.shape == (3,) and torch.isfinite(best).all() and torch.isfinite(worst).all()
+    assert best.shape == (3,), f"{metric.name} returned {tuple(best.shape)} for 3 images"
+    assert torch.isfinite(best).all() and torch.isfinite(worst).all(), f"{metric.name} returned a non-finite score"
     better = best > worst if metric.higher_is_better else best < worst
     assert better.all(), f"{metric.name} does not prefer the mask to its complement"
 

@@ -33,8 +33,13 @@ def scatter(rows: Sequence[Mapping[str, Any]]) -> alt.LayerChart | None:
     ]
     if not points:
         return None
+    for place, point in enumerate(sorted(points, key=lambda p: p["robust_value"])):
+        point["side"] = place % 2
     base = alt.Chart(pd.DataFrame(points))
-    low, high = (f([p[f"alignment_{end}"] for p in points]) for f, end in ((min, "low"), (max, "high")))
+    low, high = (
+        f([p["alignment_value"] for p in points] + [v for p in points if (v := p[f"alignment_{end}"]) is not None])
+        for f, end in ((min, "low"), (max, "high"))
+    )
     x = alt.X(
         "robust_value:Q",
         title="robust balanced accuracy",
@@ -53,9 +58,12 @@ def scatter(rows: Sequence[Mapping[str, Any]]) -> alt.LayerChart | None:
         x=x, y=y, color=colour, shape=shape,
         tooltip=["name:N", alt.Tooltip("robust_value:Q", format=".3f"), alt.Tooltip("alignment_value:Q", format=".3f")],
     )  # fmt: skip
-    names = base.mark_text(dy=-14, fontSize=12, color="gray").encode(x=x, y=y, text="name:N")
+    # neighbours along x have their names on different sides, so that close points stay legible
+    sides = [base.transform_filter(f"datum.side == {side}").mark_text(dy=dy, fontSize=12, color="gray")
+             for side, dy in enumerate((-14, 18))]  # fmt: skip
+    above, below = (side.encode(x=x, y=y, text="name:N") for side in sides)
     chance = alt.Chart(pd.DataFrame({"y": [0.0]})).mark_rule(strokeDash=[4, 4], color="gray").encode(y="y:Q")
-    return (chance + across + up + marks + names).properties(
+    return (chance + across + up + marks + above + below).properties(
         height=380, description="Each entry's robust balanced accuracy and calibrated alignment with 95 % intervals"
     )
 

@@ -36,8 +36,7 @@ def ranking_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
             {
                 "Rank": "–" if row["rank"] is None else str(row["rank"]),
                 "Name": row["submission"] + (" (control)" if row["control"] else ""),
-                "Headline": row["headline"]["value"],
-                "Headline [95 %]": interval(row["headline"]),
+                "Headline": interval(row["headline"]),
                 "Aligned sensitivity": interval(row["factors"]["aligned_sensitivity"]),
                 "Robust specificity": interval(row["factors"]["robust_specificity"]),
                 "Robust bal. acc.": interval(row["robust"]["balanced_accuracy"]),

@@ -61,31 +61,32 @@ def _choose_board(board: Board) -> tuple[str, ...]:
 
 def _show_ranking(rows: list[dict[str, Any]]) -> None:
     first = rows[0]
-    count = first["n"]
     facts = (
-        f"Threat model {first['threat']} at epsilon {first['epsilon']}; dataset {first['dataset']}; "
-        f"{count['fractured']} fractured ({count['annotated']} annotated) and {count['normal']} normal images in "
-        f"{count['groups']} groups in the first row. Rows on other bytes are never in the same table. {first['note']}"
+        f"Threat model {first['threat']} at epsilon {first['epsilon']}; dataset {first['dataset']}; {_counts(rows)}. "
     )
-    st.text(facts)  # text, not Markdown: what a result file says is never a link
-    strangers = sorted({row["submission"] for row in rows if row["trained_on"] != row["dataset"]})
-    if strangers:
-        st.info("Not trained on such images; their rows say how they transfer, not how good they can be:")
-        st.text(", ".join(strangers))
+    st.text(facts + first["note"])  # text, not Markdown: what a result file says is never a link
+    if any(row["trained_on"] != row["dataset"] for row in rows):
+        st.info("Rows noted as not trained on such images say how a model transfers, not how good it can be.")
     table = ranking_table(rows)
     st.dataframe(
-        table.loc[:, (table != "").any()],  # a column of which every cell is empty says nothing
-        hide_index=True,
-        column_config={
-            "Headline": st.column_config.ProgressColumn("Headline", min_value=0, max_value=1, format="%.3f")
-        },
-    )
+        table.loc[:, (table != "").any()], hide_index=True
+    )  # a column of which every cell is empty says nothing
     st.subheader("Robustness and alignment")
     chart = scatter(rows)
     if chart is None:
         st.write("No entry has both numbers.")
     else:
         st.altair_chart(chart, width="stretch")
+
+
+def _counts(rows: list[dict[str, Any]]) -> str:
+    """What the rows were evaluated on; trial runs of different size share a table."""
+    counts = [row["n"] for row in rows]
+    if any(count != counts[0] for count in counts):
+        return "the number of images differs from row to row"
+    n = counts[0]
+    fractured = f"{n['fractured']} fractured ({n['annotated']} annotated)"
+    return f"{fractured} and {n['normal']} normal images in {n['groups']} groups"
 
 
 def _picture(gallery: pd.DataFrame, condition: str, kind: str, explainer: str = "") -> bytes | None:

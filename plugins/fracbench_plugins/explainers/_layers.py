@@ -8,13 +8,12 @@ from fracbench.tensors import Images
 from torch import nn
 
 
-def find_layer(
-    network: nn.Module, images: Images, name: str | None = None, min_grid: int = 7
-) -> tuple[str, nn.Module]:
+def find_layer(network: nn.Module, images: Images, name: str | None = None, min_grid: int = 7) -> tuple[str, nn.Module]:
     """The named module, or the last one whose output is a (batch, channels, height, width) grid.
 
-    Grids under ``min_grid`` cells a side are passed over unless the network has none that fine. Raises ``Unsupported`` where the features are tokens rather than a grid, or no grid is left above
-    2 x 2; ``InputError`` for a name the network does not have.
+    Grids under ``min_grid`` cells a side are passed over unless the network has none that fine. Raises
+    ``Unsupported`` where the features are tokens rather than a grid, or no grid is left above 2 x 2;
+    ``InputError`` for a name the network does not have.
     """
     modules = dict(network.named_modules())
     if name is not None:

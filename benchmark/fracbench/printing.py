@@ -1,0 +1,76 @@
+"""What ``run`` and ``summarise`` print: the plan and the ranking, at most 110 columns wide."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fracbench.board import Board
+
+if TYPE_CHECKING:
+    from fracbench.tasks import Estimate
+
+WIDTH = 110
+COLUMNS = ("rank", "submission", "headline", "aligned\nsensitivity", "robust\nspecificity", "robust\nbal. acc.",
+           "clean\nbal. acc.", "calibrated\nalignment", "n")  # fmt: skip
+
+
+def print_plan(plan: Sequence[tuple[str, Estimate]]) -> None:
+    width = max(len("submission"), *(len(name) for name, _ in plan))
+    click.echo(f"{'submission':<{width}}  {'cells':>6}  {'forward':>10}  {'backward':>10}  {'minutes':>8}")
+    for name, cost in plan:
+        click.echo(f"{name:<{width}}  {cost.cells:>6}  {cost.forward:>10}  {cost.backward:>10}  {cost.minutes:>8.1f}")
+    total = [sum(getattr(cost, key) for _, cost in plan) for key in ("cells", "forward", "backward", "minutes")]
+    click.echo(f"{'total':<{width}}  {total[0]:>6}  {total[1]:>10}  {total[2]:>10}  {total[3]:>8.1f}")
+    click.echo("passes are upper bounds, in images; minutes from a short timing of each model here")
+
+
+def _interval(number: Mapping[str, Any]) -> str:
+    if number["value"] is None:
+        return "-"
+    if number["low"] is None:
+        return f"{number['value']:.3f}\n[-, -]"
+    return f"{number['value']:.3f}\n[{number['low']:.3f},\n {number['high']:.3f}]"
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    numbers = (row["headline"], *row["factors"].values(), row["robust"]["balanced_accuracy"],
+               row["clean"]["balanced_accuracy"], row["calibrated_alignment"])  # fmt: skip
+    return [
+        str(row["rank"] or "-"),
+        row["submission"] + ("\n(control)" if row["control"] else ""),
+        *map(_interval, numbers),
+        f"{row['n']['annotated']} + {row['n']['normal']}",
+    ]
+
+
+def print_board(board: Board, benchmark: str | None) -> None:
+    """One table for each board (rows are never compared across them), with what unranks a row below it."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    for line in board.broken:
+        click.echo(f"left out: {line}", err=True)
+    console = Console(highlight=False)
+    console.width = max(console.width, WIDTH)
+    for of in board.boards():
+        rows = board.of(of)
+        if benchmark not in (None, rows[0]["spec"]):
+            continue
+        first = rows[0]
+        title = f"{first['spec']}, {first['split']} split, {first['threat']} {first['epsilon']}"
+        table = Table(title=Text(title), title_justify="left", show_lines=True, box=SIMPLE_HEAD,
+                      padding=(0, 1, 0, 0), pad_edge=False)  # fmt: skip
+        for name in COLUMNS:
+            table.add_column(name, overflow="fold", min_width=24 if name == "submission" else None)
+        for row in rows:
+            table.add_row(*(Text(cell) for cell in _cells(row)))
+        console.print(table)
+        for row in rows:
+            if row["unranked_because"]:
+                console.print(Text(f"{row['submission']} is not ranked: {'; '.join(row['unranked_because'])}"))
+        console.print(Text(f"brackets: 95 % intervals; n: annotated fractured + normal images. {first['note']}"))

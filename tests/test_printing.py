@@ -1,0 +1,48 @@
+"""What is printed fits a terminal, names every number, and says why a row is not ranked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from fracbench.board import Board
+from fracbench.printing import WIDTH, print_board, print_plan
+from fracbench.store import _finite
+from fracbench.summary import rank, summarise
+from fracbench.tasks import Estimate
+from test_summary import run, tables
+
+
+def board(**changes: Any) -> Board:
+    """One ranked row, and one trial on two fractures, too few for an interval of the alignment."""
+    few = tables(2)
+    rows = [summarise(run(submission="a-name-of-thirty-characters-xx"), tables()),
+            summarise(run(submission="trial", custom=True, fingerprint="g"), few)]  # fmt: skip
+    return Board(rank([_finite(row) for row in rows]))
+
+
+def test_the_table_fits_and_names_what_is_not_ranked(capsys: pytest.CaptureFixture[str]) -> None:
+    print_board(board(), None)
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= WIDTH
+    assert "a-name-of-thirty-charact" in out and "ers-xx" in out, "long names are folded, never cut"
+    assert "trial is not ranked: custom run" in out and "20 + 20" in out and "2 + 2" in out
+    assert "[-, -]" in out, "an interval nobody can compute is not printed as if it had no width"
+
+
+def test_only_the_asked_benchmark_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    print_board(board(), "other")
+    assert capsys.readouterr().out == ""
+
+
+def test_the_plan_adds_up(capsys: pytest.CaptureFixture[str]) -> None:
+    print_plan([("a", Estimate(3, 100, 50, 1.5)), ("b", Estimate(4, 10, 5, 0.5))])
+    header, a, _, total, _ = capsys.readouterr().out.splitlines()
+    assert total.split() == ["total", "7", "110", "55", "2.0"]
+    assert len(header) == len(a) == len(total)
+
+
+def test_the_made_alignment_is_undefined_only_where_groups_are_few() -> None:
+    rows = {row["submission"]: row["calibrated_alignment"] for row in board().rows}
+    assert rows["trial"]["low"] is None and np.isfinite(rows["trial"]["value"])
