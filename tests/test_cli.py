@@ -110,6 +110,8 @@ def test_validate_names_file_line_and_nearest_key(tmp_path: Path) -> None:
     refused(call("validate", file), f"{file}:", "unknown model 'tim'. Did you mean 'timm'?")
     file.write_text(TINY.replace("[smoke]", "[smoke, smokey]"))
     refused(call("validate", file), f"{file}:", "unknown benchmark 'smokey'. Did you mean 'smoke'?")
+    file.write_text(TINY.replace("name: timm", "name: tim").replace("[smoke]", "[smokey]") + "weights: {file: no.pt}\n")
+    refused(call("validate", file.parent), "unknown model 'tim'", "unknown benchmark 'smokey'", "no.pt does not exist")
     file.write_text(TINY)
     good = call("validate", file)
     assert good.exit_code == 0 and "next: fracbench run tiny" in good.output

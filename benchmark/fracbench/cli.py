@@ -75,23 +75,15 @@ def list_(kind: str | None) -> None:
 @_shown
 def validate(files: tuple[Path, ...]) -> None:
     """Check submission FILES without running anything: every fault as file:line: what to write."""
-    from fracbench import registry, specs
-    from fracbench.submissions import read_entry, weights_file
+    from fracbench.submissions import faults_of
 
+    files = tuple(file / "submission.yaml" if file.is_dir() else file for file in files)
     faults: list[str] = []
     for file in files:
-        try:
-            entry = read_entry(file, file.parent.parent, None)
-            submission = entry.submission
-            weights_file(entry)
-            registry_names = registry.names("models")
-            if submission.model.name not in registry_names:
-                registry.load("models", submission.model.name)
-            for benchmark in submission.benchmarks:
-                specs.load(benchmark)
+        found = faults_of(file)
+        faults += found
+        if not found:
             click.echo(f"{file}: good")
-        except InputError as error:
-            faults += [fault if fault.startswith(str(file)) else f"{file}: {fault}" for fault in error.faults]
     if faults:
         raise InputError(*faults)
     names = " ".join(file.resolve().parent.name for file in files)

@@ -82,6 +82,12 @@ def listings(kind: str) -> list[Listing]:
     return sorted(rows, key=lambda row: row.name)
 
 
+def check_name(kind: str, name: str) -> None:
+    """Raise ``InputError`` with the nearest name where no such plugin is registered; nothing is imported."""
+    if name not in names(kind):
+        raise InputError(f"unknown {kind[:-1]} '{name}'.{did_you_mean(name, names(kind))} See `fracbench list {kind}`.")
+
+
 def load(kind: str, name: str) -> Factory:
     """Import a plugin and return its factory, which takes the plugin's parameters.
 
@@ -90,9 +96,8 @@ def load(kind: str, name: str) -> Factory:
     _check_kind(kind)
     if (kind, name) in _registered:
         return _registered[kind, name]
+    check_name(kind, name)
     points = _points(kind)
-    if name not in points:
-        raise InputError(f"unknown {kind[:-1]} '{name}'.{did_you_mean(name, names(kind))} See `fracbench list {kind}`.")
     try:
         return points[name].load()
     except Exception as error:

@@ -10,6 +10,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 SCHEMA_VERSION = 1
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,63}$"
+PLUGIN_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+SHA256_PATTERN = r"^[0-9a-f]{64}$"
+PATTERN_ADVICE = {
+    NAME_PATTERN: "use lower case, digits and -",
+    PLUGIN_PATTERN: "use lower case, digits, - and _",
+    SHA256_PATTERN: "write the 64 digits that `sha256sum FILE` prints",
+}
 
 Norm = Literal["linf", "l2"]
 
@@ -17,8 +24,8 @@ Norm = Literal["linf", "l2"]
 def parse_epsilon(text: str | int | float) -> float:
     """Turn a fraction such as ``2/255`` or ``0.5/255`` into a float.
 
-    Raises ``ValueError`` for what is not a positive fraction below 1 (Linf) in pixel units; the common
-    slip of writing ``4`` for ``4/255`` is named. L2 radii above 1 are written as a fraction too: ``2/1``.
+    Raises ``ValueError`` for what is not a positive fraction; the common slip of writing ``4`` for ``4/255``
+    is named. L2 radii of 1 and more are therefore written as a fraction too: ``2/1``.
     """
     written = str(text).strip()
     parts = written.split("/")
@@ -67,7 +74,7 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 class PluginRef(_Strict):
     """A registered plugin and its parameters; never an import path."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
+    name: str = Field(pattern=PLUGIN_PATTERN)
     params: dict[str, Any] = {}
 
 
@@ -145,7 +152,7 @@ class Weights(_Strict):
 
     file: str | None = None
     url: str | None = None
-    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    sha256: str | None = Field(default=None, pattern=SHA256_PATTERN)
 
     @model_validator(mode="after")
     def _one_source(self) -> Weights:
@@ -182,3 +189,9 @@ class Submission(_Strict):
     control: bool = False
     reported: dict[str, float] = {}
     links: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _once(self) -> Submission:
+        if len(self.benchmarks) != len(set(self.benchmarks)):
+            raise ValueError("benchmarks are listed twice; keep one of each")
+        return self

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fracbench import registry
+from fracbench import registry, specs
 from fracbench.errors import InputError, did_you_mean
 from fracbench.schema import NAME_PATTERN, Submission
 from fracbench.yamlio import read
@@ -83,6 +84,27 @@ def discover(submissions: Path, results: Path | None, names: Sequence[str] = ())
     if faults:
         raise InputError(*faults)
     return sorted({entry.name: entry for entry in entries}.values(), key=lambda entry: entry.name)
+
+
+def faults_of(file: Path) -> list[str]:
+    """Everything wrong with a submission that shows without torch, a line each."""
+    try:
+        entry = read_entry(file, file.parent.parent, None)
+    except InputError as error:
+        return error.faults
+    submission = entry.submission
+    checks: list[Callable[[], object]] = [
+        lambda: registry.check_name("models", submission.model.name),
+        *(partial(specs.load, benchmark) for benchmark in submission.benchmarks),
+        lambda: weights_file(entry),
+    ]
+    faults: list[str] = []
+    for check in checks:
+        try:
+            check()
+        except InputError as error:
+            faults += error.faults
+    return [fault if fault.startswith(str(file)) else f"{file}: {fault}" for fault in faults]
 
 
 def weights_file(entry: Entry) -> Path | None:

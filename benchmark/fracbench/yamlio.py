@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from fracbench.errors import InputError, did_you_mean
+from fracbench.schema import PATTERN_ADVICE
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -72,7 +73,10 @@ def _phrase(error: dict[str, Any], model: type[BaseModel]) -> str:
     if error["type"] == "missing":
         return f"'{key}' is missing; add it"
     if error["type"] == "string_pattern_mismatch":
-        return f"{key}: '{error['input']}' does not match {error['ctx']['pattern']}; use lower case, digits and -"
+        advice = PATTERN_ADVICE[error["ctx"]["pattern"]]
+        return f"{key}: '{error['input']!s:.80}' is not allowed; {advice}"
+    if error["type"] == "tuple_type":
+        return f"{key}: '{error['input']!s:.80}' is not a list; write [{error['input']!s:.80}]"
     return f"{key}: {error['msg'].removeprefix('Value error, ')} (got {error['input']!r:.80})"
 
 

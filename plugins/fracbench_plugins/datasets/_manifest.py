@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import posixpath
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -112,8 +113,9 @@ def _parse(line: int, cells: dict[str, str]) -> tuple[Row, list[str]]:
         faults.append(f"{image}: label is 1 and there is no mask; name a mask file, or write annotated=no")
     elif not annotated and mask:
         faults.append(f"{image}: annotated is no and there is a mask; write annotated=yes or clear the mask")
-    if not cells["split"]:
-        faults.append(f"{image}: split is empty; write a split such as train, val or test")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", cells["split"]):
+        said = f"'{cells['split']}'" if cells["split"] else "empty"
+        faults.append(f"{image}: split is {said}; write a name such as train, val or test")
     row = Row(
         line=line,
         image=image,

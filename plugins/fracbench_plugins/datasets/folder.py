@@ -89,7 +89,14 @@ class Folder:
     def _by_image(self) -> dict[str, Row]:
         return {row.image: row for row in self._table.rows}
 
+    @cached_property
+    def _good(self) -> dict[str, list[Row]]:
+        """Rows of the splits that were checked already: masks are opened once, not for each question."""
+        return {}
+
     def _checked(self, split: str) -> list[Row]:
+        if split in self._good:
+            return self._good[split]
         rows = [row for row in self._table.rows if row.split == split]
         faults = list(self._table.faults)
         faults += [(row.line, fault) for row in rows for fault in self._file_faults(row)]
@@ -98,7 +105,7 @@ class Folder:
         if not rows:
             near, names = did_you_mean(split, self.splits), ", ".join(self.splits)
             raise InputError(f"{self.manifest}: has no split '{split}'.{near} It has: {names}")
-        return rows
+        return self._good.setdefault(split, rows)
 
     def _line(self, row: Row, file: str, text: str) -> str:
         return f"{Path(self.manifest).name}:{row.line}: {file}: {text}"
