@@ -73,7 +73,7 @@ def test_real_radiographs_say_that_these_models_never_saw_any(smoke: Path, tmp_p
 
 
 def test_an_empty_board_says_what_to_type(command: Command) -> None:
-    with served(command.start, "--submissions", ".", "--results", "nothing") as address, opened(address) as page:
+    with served(command.start, "--submissions", ".") as address, opened(address) as page:
         settle(page)
         assert "No results yet" in page.inner_text("body") and "fracbench run --all" in page.inner_text("body")
 
@@ -88,6 +88,8 @@ def test_a_broken_result_is_a_line_and_the_rest_is_shown(smoke: Path, tmp_path: 
         settle(page)
         text = page.inner_text("body")
         assert (
-            "Left out" in text and "broken/smoke/summary.json" in text and "always-fracture/smoke: not results" in text
+            "Left out" in text
+            and "broken/smoke/summary.json" in text
+            and "always-fracture/smoke/summary.json: not a summary" in text
         )
         assert "phantom-resnet-pgd-at" in cells(page)

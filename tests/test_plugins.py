@@ -8,6 +8,7 @@ import pytest
 import torch
 from fracbench import registry, testing
 from fracbench.contracts import InputError, MarginModel, Unsupported
+from fracbench_plugins.explainers._layers import find_layer
 
 BUDGETS = {
     "autoattack": {"apgd_ce_steps": 4, "apgd_margin_steps": 4, "fab_steps": 4, "square_queries": 12},
@@ -81,12 +82,38 @@ def test_gradcam_refuses_what_it_cannot_read(architecture: str) -> None:
         registry.make("explainers", "gradcam", {})(MarginModel(model), torch.rand(1, 1, 64, 64))
 
 
-@pytest.mark.parametrize("side, grid", [(224, 7), (128, 8), (64, 8)])
-def test_gradcam_reads_the_last_layer_whose_grid_is_as_fine_as_at_224_px(side: int, grid: int) -> None:
-    model = registry.make("models", "timm", {"architecture": "resnet18"}).eval()
+@pytest.mark.parametrize(
+    "architecture, side, layer, grid",
+    [
+        ("resnet18", 224, "layer4", 7),
+        ("resnet18", 128, "layer3", 8),
+        ("resnet18", 64, "layer2", 8),
+        ("resnet50", 128, "layer3", 8),  # layer4 has an 8 x 8 grid inside a block, which the shortcut goes around
+        ("regnety_002", 128, "s3", 8),
+        ("densenet121", 128, "features.transition3.conv", 8),
+    ],
+)
+def test_gradcam_reads_the_last_layer_as_fine_as_at_224_px(architecture: str, side: int, layer: str, grid: int) -> None:
+    torch.manual_seed(0)
+    options = {"zero_init_last": False} if architecture.startswith("res") or "regnet" in architecture else {}
+    model = registry.make("models", "timm", {"architecture": architecture, "options": options}).eval()
     image = torch.rand(1, 1, side, side, generator=torch.Generator().manual_seed(0))
+    assert find_layer(model, image)[0] == f"network.{layer}"
     maps = registry.make("explainers", "gradcam", {})(MarginModel(model), image)
     assert maps.shape == (1, grid, grid)
+
+
+def test_gradcam_passes_over_a_module_that_runs_twice() -> None:
+    class Shared(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = torch.nn.Conv2d(1, 4, 3, 2, 1), torch.nn.Conv2d(4, 4, 3, 2, 1)
+            self.act, self.head = torch.nn.ReLU(), torch.nn.Linear(4, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.act(self.second(self.act(self.first(x)))).mean((2, 3)))
+
+    assert find_layer(Shared(), torch.rand(1, 1, 64, 64))[0] == "second"
 
 
 def test_gradcam_takes_what_there_is_where_no_grid_is_fine() -> None:
@@ -132,6 +159,8 @@ def test_plugins_are_frozen_and_their_parameters_have_defaults(kind: str) -> Non
         ({"architecture": "resnet18", "logits": 5}, "logits must be 1 or 2"),
         ({"architecture": "resnet18", "options": {"nonsense": 1}}, "cannot build resnet18"),
         ({"architekture": "resnet18"}, "Did you mean 'architecture'"),
+        ({"architecture": "resnet18", "options": ["a"]}, "model 'timm': "),
+        ({"architecture": "resnet18", "mean": [0.1, 0.2, 0.3]}, "mean must have 1 value, or write channels: 3; got 3"),
     ],
 )
 def test_timm_model_says_what_is_wrong(params: dict[str, object], says: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from fracbench import testing
-from fracbench.contracts import Sample
+from fracbench.contracts import Sample, Unsupported
 from worlds import Blobs
 
 
@@ -42,6 +42,24 @@ class Mixing:
 
 
 @dataclass(frozen=True)
+class MadeExplainer:
+    change: Callable[[torch.Tensor], torch.Tensor]
+    sign: str = "positive"
+    passes: tuple[int, int] = (0, 0)
+
+    def __call__(self, margin_model: Any, images: torch.Tensor) -> torch.Tensor:
+        return self.change(images[:, 0])
+
+
+@dataclass(frozen=True)
+class NoNorm:
+    passes: tuple[int, int] = (0, 0)
+
+    def __call__(self, *given: Any, **named: Any) -> torch.Tensor:
+        raise Unsupported("no norm")
+
+
+@dataclass(frozen=True)
 class Reversed:
     name: str = "reversed"
     higher_is_better: bool = True
@@ -64,6 +82,9 @@ class Twice(Blobs):
         (testing.check_attack, MadeAttack(torch.rand_like), "the same generator gave other images"),
         (testing.check_explainer, Silent(), "Silent lacks sign and passes"),
         (testing.check_explainer, Mixing(), "another map than in a batch"),
+        (testing.check_explainer, MadeExplainer(lambda maps: maps * torch.nan), "not finite"),
+        (testing.check_explainer, MadeExplainer(lambda maps: maps * torch.ones(1, requires_grad=True)), "detach them"),
+        (testing.check_attack, NoNorm(), "supports none of the norms linf, l2"),
         (testing.check_metric, Silent(), "Silent lacks name and higher_is_better"),
         (testing.check_metric, Reversed(), "does not prefer the mask"),
         (testing.check_model, lambda images: torch.zeros(len(images), 2, requires_grad=True), "gradient"),

@@ -177,7 +177,7 @@ def chance(masks: Masks, valid: Masks, metrics: Sequence[str] | None = None) -> 
 
 
 def ceiling_maps(masks: Masks, valid: Masks, grid: str) -> Maps:
-    """The masks after a trip through an explainer's grid: the best maps it could give."""
+    """The masks after a trip through an explainer's grid: what the annotation would be as its map."""
     attributions = masks.float()
     if grid != FULL_GRID:
         rows, columns = (int(side) for side in grid.split("x"))

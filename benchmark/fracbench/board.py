@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fracbench.errors import InputError
+from fracbench.row import check_row
 from fracbench.store import ResultFolder, find_results
 from fracbench.summary import board_of, rank
 
@@ -37,7 +38,7 @@ def tolerant(folder: ResultFolder, work: Callable[[], T], broken: list[str]) -> 
         return work()
     except InputError as error:
         broken += error.faults
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
         broken.append(f"{folder.path}: not results of fracbench ({type(error).__name__}: {error})")
     return None
 
@@ -60,7 +61,8 @@ def read_board(submissions: Path, results: Path | None) -> Board:
 
 def _row(folder: ResultFolder, summary: dict[str, Any]) -> dict[str, Any]:
     ours = not folder.self_reported
-    row = {
+    check_row(summary, str(folder.path / "summary.json"))
+    return {
         **summary,
         "submission": folder.submission,
         "path": str(folder.path),
@@ -68,5 +70,3 @@ def _row(folder: ResultFolder, summary: dict[str, Any]) -> dict[str, Any]:
         "ranked": summary["ranked"] and ours,
         "unranked_because": [*summary["unranked_because"], *([] if ours else ["self-reported"])],
     }
-    rank([row])  # a summary that lacks what ranking needs is broken, too
-    return row

@@ -74,20 +74,29 @@ def list_(kind: str | None) -> None:
 @click.argument("files", nargs=-1, required=True, type=FOLDER)
 @_shown
 def validate(files: tuple[Path, ...]) -> None:
-    """Check submission FILES without running anything: every fault as file:line: what to write."""
-    from fracbench.submissions import faults_of
+    """Check submission FILES, folders or names without running anything: every fault as file:line: what to write."""
+    from fracbench.submissions import default_dir, faults_of
 
+    here = default_dir()
+    files = tuple(here / file if not file.exists() and (here / file).is_dir() else file for file in files)
     files = tuple(file / "submission.yaml" if file.is_dir() else file for file in files)
+    named = [
+        f"{file}: must be called submission.yaml" for file in files if file.is_file() and file.name != "submission.yaml"
+    ]
+    if named:
+        raise InputError(*named)
     faults: list[str] = []
     for file in files:
         found = faults_of(file)
         faults += found
         if not found:
-            click.echo(f"{file}: good")
+            click.echo(f"{file}: good; whether the weights fit the model shows when it is run")
     if faults:
         raise InputError(*faults)
-    names = " ".join(file.resolve().parent.name for file in files)
-    click.echo(f"next: fracbench run {names}")
+    for folder in dict.fromkeys(file.parent.parent for file in files):
+        names = " ".join(file.resolve().parent.name for file in files if file.parent.parent == folder)
+        where = "" if folder.resolve() == here.resolve() else f" --submissions {folder}"
+        click.echo(f"next: fracbench run {names}{where}")
 
 
 @main.command()
@@ -152,8 +161,12 @@ def run(
     job = resolve(spec, data=data, split=split, limit=limit, budget=budget)
     todo = tasks.bind(entries, job, device)
     if dry_run:
-        click.echo("timing each model here", err=True)
-        printing.print_plan([(task.entry.name, tasks.estimate(task)) for task in todo])
+        tasks.check(todo)
+        plan = []
+        for task in todo:
+            click.echo(f"timing {task.entry.name} on this machine", err=True)
+            plan.append((task.entry.name, tasks.estimate(task)))
+        printing.print_plan(plan)
         return 0
     pending = [task for task in todo if not task.finished]
     for task in todo:
@@ -191,6 +204,12 @@ def _run_tasks(pending: list[Any], job: Any) -> list[str]:
     return failures
 
 
+def _existing(*folders: Path | None) -> None:
+    missing = [f"{folder}: no such folder" for folder in folders if folder is not None and not folder.is_dir()]
+    if missing:
+        raise InputError(*missing)
+
+
 def _places(submissions: Path | None, results: Path | None) -> tuple[Path, Path | None]:
     """Where results are looked for: starters shipped in the wheel have theirs in ./results."""
     from fracbench.submissions import default_dir, results_dir
@@ -205,7 +224,7 @@ def _places(submissions: Path | None, results: Path | None) -> tuple[Path, Path 
 @click.argument("names", nargs=-1)
 @click.option("--benchmark", help="Only this benchmark spec.")
 @click.option("--submissions", type=FOLDER, help="Folder of submissions.")
-@click.option("--results", type=FOLDER, help="Folder of results.")
+@click.option("--results", type=FOLDER, help="Folder of results, beside those in the submissions.")
 @_shown
 def summarise(names: tuple[str, ...], benchmark: str | None, submissions: Path | None, results: Path | None) -> None:
     """Recompute the scores from stored rows, without any model, and print the ranking."""
@@ -214,9 +233,7 @@ def summarise(names: tuple[str, ...], benchmark: str | None, submissions: Path |
     from fracbench.errors import did_you_mean
     from fracbench.store import find_results
 
-    for place in (submissions, results):
-        if place is not None and not place.is_dir():
-            raise InputError(f"{place}: no such folder")
+    _existing(submissions, results)
     if benchmark is not None:
         specs.load(benchmark)
 
@@ -250,7 +267,7 @@ def _summarise(folder: Any, benchmark: str | None) -> None:
 
 @main.command()
 @click.option("--submissions", type=FOLDER, help="Folder of submissions.")
-@click.option("--results", type=FOLDER, help="Folder of results.")
+@click.option("--results", type=FOLDER, help="Folder of results, beside those in the submissions.")
 @click.option("--host", default="localhost", show_default=True)
 @click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True)
 @_shown
@@ -258,6 +275,7 @@ def leaderboard(submissions: Path | None, results: Path | None, host: str, port:
     """Open the leaderboard in the browser."""
     from importlib.metadata import entry_points
 
+    _existing(submissions, results)
     folder, results = _places(submissions, results)
     (launch,) = entry_points(group="fracbench.leaderboard", name="default")
     click.echo(f"leaderboard at http://{host}:{port} (stop with Ctrl-C)")

@@ -6,6 +6,11 @@ import difflib
 from collections.abc import Iterable
 
 
+def printable(text: str) -> str:
+    """``text`` on one line without control characters, which a stranger's file could send to a terminal."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
 class InputError(ValueError):
     """The input is wrong: shown as it is, without a traceback, exit status 2.
 
@@ -13,8 +18,8 @@ class InputError(ValueError):
     """
 
     def __init__(self, *faults: str) -> None:
-        super().__init__("\n".join(faults))
-        self.faults = list(faults)
+        self.faults = [printable(fault) for fault in faults]
+        super().__init__("\n".join(self.faults))
 
 
 class Unsupported(Exception):

@@ -1,4 +1,4 @@
-"""What ``run`` and ``summarise`` print: the plan and the ranking, at most 110 columns wide."""
+"""What ``run`` and ``summarise`` print: the plan, and the ranking in 110 columns."""
 
 from __future__ import annotations
 
@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fracbench.board import Board
+from fracbench.errors import printable
 
 if TYPE_CHECKING:
     from fracbench.tasks import Estimate
 
 WIDTH = 110
+EXPLAINED = (
+    "brackets: 95 % intervals, of aligned sensitivity and robust specificity 97.5 % so that their product's holds; "
+    "n: annotated fractured + normal images."
+)
 COLUMNS = ("rank", "submission", "headline", "aligned\nsensitivity", "robust\nspecificity", "robust\nbal. acc.",
            "clean\nbal. acc.", "calibrated\nalignment", "n")  # fmt: skip
 
@@ -40,7 +45,7 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
                row["clean"]["balanced_accuracy"], row["calibrated_alignment"])  # fmt: skip
     return [
         str(row["rank"] or "-"),
-        row["submission"] + ("\n(control)" if row["control"] else ""),
+        printable(row["submission"]) + ("\n(control)" if row["control"] else ""),
         *map(_interval, numbers),
         f"{row['n']['annotated']} + {row['n']['normal']}",
     ]
@@ -54,23 +59,24 @@ def print_board(board: Board, benchmark: str | None) -> None:
     from rich.text import Text
 
     for line in board.broken:
-        click.echo(f"left out: {line}", err=True)
+        click.echo(f"left out: {printable(line)}", err=True)
     console = Console(highlight=False)
-    console.width = max(console.width, WIDTH)
+    console.width = WIDTH
     for of in board.boards():
         rows = board.of(of)
         if benchmark not in (None, rows[0]["spec"]):
             continue
         first = rows[0]
         title = f"{first['spec']}, {first['split']} split, {first['threat']} {first['epsilon']}"
-        table = Table(title=Text(title), title_justify="left", show_lines=True, box=SIMPLE_HEAD,
+        table = Table(title=Text(printable(title)), title_justify="left", show_lines=True, box=SIMPLE_HEAD,
                       padding=(0, 1, 0, 0), pad_edge=False)  # fmt: skip
         for name in COLUMNS:
             table.add_column(name, overflow="fold", min_width=24 if name == "submission" else None)
         for row in rows:
-            table.add_row(*(Text(cell) for cell in _cells(row)))
+            table.add_row(*map(Text, _cells(row)))
         console.print(table)
         for row in rows:
             if row["unranked_because"]:
-                console.print(Text(f"{row['submission']} is not ranked: {'; '.join(row['unranked_because'])}"))
-        console.print(Text(f"brackets: 95 % intervals; n: annotated fractured + normal images. {first['note']}"))
+                reasons = "; ".join(row["unranked_because"])
+                console.print(Text(printable(f"{row['submission']} is not ranked: {reasons}")))
+        console.print(Text(f"{EXPLAINED} {printable(first['note'])}"))

@@ -124,5 +124,5 @@ def make(kind: str, name: str, params: Mapping[str, Any], **given: Any) -> Any:
         return factory(**params, **given)
     except InputError:
         raise
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{kind[:-1]} '{name}': {error}") from error
+    except Exception as error:
+        raise InputError(f"{kind[:-1]} '{name}': {type(error).__name__}: {error}") from error

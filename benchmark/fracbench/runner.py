@@ -13,7 +13,7 @@ import pandas as pd
 from fracbench.cells import Bench
 from fracbench.data import load
 from fracbench.models import Guarded, undisturbed
-from fracbench.plan import Job
+from fracbench.plan import CLEAN, Job
 from fracbench.progress import Progress, Silent
 from fracbench.robustness import is_random
 from fracbench.schema import SCHEMA_VERSION
@@ -82,8 +82,9 @@ def evaluate_model(
             collected.add(result)
             if result.status == "failed":
                 progress.note(f"failed: {cell.label}: {result.record['error']}")
-            elif result.status == "unsupported" and batch == 0:
-                progress.note(f"unsupported: {cell.label}: {result.record['error']}")
+            elif result.status == "unsupported" and (cell.batch, cell.attack) == (0, CLEAN):
+                effect = "the row is not ranked" if cell.explainer in job.spec.panel else "not in the headline"
+                progress.note(f"unsupported ({effect}): {cell.explainer}: {result.record['error']}")
     return Outcome(
         _assemble(collected.tables, job),
         collected.records,

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 SCHEMA_VERSION = 1
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,63}$"
 PLUGIN_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
+FILE_PATTERN = r"^[^\x00-\x1f\x7f]{1,200}$"
+LINK_PATTERN = r"^https?://[^\x00-\x20]+$"
 PATTERN_ADVICE = {
+    FILE_PATTERN: "write the name of a file beside the YAML",
+    LINK_PATTERN: "write an http or https address",
     NAME_PATTERN: "use lower case, digits and -",
     PLUGIN_PATTERN: "use lower case, digits, - and _",
     SHA256_PATTERN: "write the 64 digits that `sha256sum FILE` prints",
@@ -75,7 +79,7 @@ class PluginRef(_Strict):
     """A registered plugin and its parameters; never an import path."""
 
     name: str = Field(pattern=PLUGIN_PATTERN)
-    params: dict[str, Any] = {}
+    params: dict[str, JsonValue] = {}
 
 
 class Ladder(_Strict):
@@ -150,7 +154,7 @@ class BenchmarkSpec(_Strict):
 class Weights(_Strict):
     """A safetensors file (or a state dict that loads with ``weights_only=True``) beside the YAML file."""
 
-    file: str | None = None
+    file: str | None = Field(default=None, pattern=FILE_PATTERN)
     url: str | None = None
     sha256: str | None = Field(default=None, pattern=SHA256_PATTERN)
 
@@ -170,7 +174,7 @@ class Training(_Strict):
     recipe: str | None = None
     threat: str | None = None
     seed: int | None = None
-    seconds: float | None = None
+    seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     device: str | None = None
 
 
@@ -187,8 +191,8 @@ class Submission(_Strict):
     weights: Weights | None = None
     training: Training
     control: bool = False
-    reported: dict[str, float] = {}
-    links: tuple[str, ...] = ()
+    reported: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = {}
+    links: tuple[Annotated[str, Field(pattern=LINK_PATTERN)], ...] = ()
 
     @model_validator(mode="after")
     def _once(self) -> Submission:

@@ -141,7 +141,7 @@ class ResultFolder:
             return None
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, RecursionError) as error:
             raise InputError(f"{file}: cannot be read ({error}); delete it and run again") from None
         if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
             found = content.get("schema_version") if isinstance(content, dict) else type(content).__name__
@@ -225,12 +225,15 @@ def _finite(content: Any) -> Any:
 
 
 def find_results(submissions: Path, results: Path | None) -> list[ResultFolder]:
-    """All result folders: beside the submissions, and below ``results`` where it is given."""
-    found: dict[Path, ResultFolder] = {}
-    places = [(submissions, "*/results/*")] + ([(results, "*/*")] if results is not None else [])
+    """All result folders: below ``results`` where it is given, and beside the submissions.
+
+    Where both hold the same run of a submission, the one below ``results`` counts: nobody has two rows.
+    """
+    found: dict[tuple[str, str], ResultFolder] = {}
+    places = ([(results, "*/*")] if results is not None else []) + [(submissions, "*/results/*")]
     for root, pattern in places:
         for path in sorted(root.glob(pattern)):
             if path.is_dir() and ((path / "summary.json").exists() or (path / "cells").is_dir()):
                 owner = path.parent.parent.name if pattern.endswith("results/*") else path.parent.name
-                found.setdefault(path.resolve(), ResultFolder(path, owner, path.name))
+                found.setdefault((owner, path.name), ResultFolder(path, owner, path.name))
     return list(found.values())

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from fracbench import registry, specs
 from fracbench.errors import InputError, did_you_mean
 from fracbench.schema import NAME_PATTERN, Submission
-from fracbench.yamlio import read
+from fracbench.yamlio import line_of, read
 
 if TYPE_CHECKING:
     from fracbench.models import Guarded
@@ -93,18 +93,18 @@ def faults_of(file: Path) -> list[str]:
     except InputError as error:
         return error.faults
     submission = entry.submission
-    checks: list[Callable[[], object]] = [
-        lambda: registry.check_name("models", submission.model.name),
-        *(partial(specs.load, benchmark) for benchmark in submission.benchmarks),
-        lambda: weights_file(entry),
+    checks: list[tuple[tuple[int | str, ...], Callable[[], object]]] = [
+        (("model", "name"), lambda: registry.check_name("models", submission.model.name)),
+        *((("benchmarks", i), partial(specs.load, name)) for i, name in enumerate(submission.benchmarks)),
+        (("weights",), lambda: weights_file(entry)),
     ]
     faults: list[str] = []
-    for check in checks:
+    for location, check in checks:
         try:
             check()
         except InputError as error:
-            faults += error.faults
-    return [fault if fault.startswith(str(file)) else f"{file}: {fault}" for fault in faults]
+            faults += [f"{file}:{line_of(file, *location)}: {fault}" for fault in error.faults]
+    return faults
 
 
 def weights_file(entry: Entry) -> Path | None:
@@ -112,16 +112,15 @@ def weights_file(entry: Entry) -> Path | None:
     weights = entry.submission.weights
     if weights is None:
         return None
-    where = f"{entry.folder / 'submission.yaml'}: weights"
     if weights.file is None:
-        raise InputError(f"{where}: url is not supported yet; download it and write file: NAME")
+        raise InputError("weights: url is not supported yet; download it and write file: NAME")
     path = entry.folder / weights.file
     if path.is_symlink() or not path.resolve().is_relative_to(entry.folder.resolve()):
-        raise InputError(f"{where}: '{weights.file}' leaves the submission's folder; put the file beside the YAML")
+        raise InputError(f"weights: '{weights.file}' leaves the submission's folder; put the file beside the YAML")
     if not path.is_file():
-        raise InputError(f"{where}: {path} does not exist")
+        raise InputError(f"weights: {path} is not there, or no file; put it beside the YAML")
     if weights.sha256 is not None and file_hash(path) != weights.sha256:
-        raise InputError(f"{where}: sha256 of {path} is {file_hash(path)}, not the one declared")
+        raise InputError(f"weights: sha256 of {path} is {file_hash(path)}, not the one declared")
     return path
 
 

@@ -1,6 +1,7 @@
 """Conformance kit: run a plugin through what its contract promises. For plugin authors' own tests.
 
-Each check raises ``AssertionError`` with one sentence on what is broken.
+Each check raises ``AssertionError`` with one sentence on what is broken; a fault of the referee or an
+exception of the plugin passes through as it is.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 
 from fracbench.alignment import explain
-from fracbench.contracts import AlignmentMetric, Attack, Dataset, Explainer, Unsupported
+from fracbench.contracts import AlignmentMetric, Attack, Dataset, Explainer, MarginModel, Unsupported
 from fracbench.data import load
 from fracbench.models import Guarded, guard, undisturbed
 from fracbench.robustness import craft, zero_gradient
@@ -57,14 +58,14 @@ def _declares(plugin: object, *names: str) -> None:
 def check_model(model: object, image_size: int = SIDE) -> None:
     """Two logits, finite, gradients reach the image, one image alone as in a batch."""
     guarded = guard(model, image_size)
-    guarded.eval()
     images = torch.rand(4, 1, image_size, image_size, generator=torch.Generator().manual_seed(1))
-    with torch.no_grad():
-        logits = guarded(images)
-        alone = torch.cat([guarded(image[None]) for image in images])
+    with undisturbed(guarded):
+        with torch.no_grad():
+            logits = guarded(images)
+            alone = torch.cat([guarded(image[None]) for image in images])
+        blind = int(zero_gradient(guarded, images, torch.ones(4, dtype=torch.long)).sum())
     assert logits.shape == (4, 2), f"the model returned {tuple(logits.shape)} for 4 images"
     assert torch.allclose(alone, logits, atol=1e-4), "an image alone has other logits than in a batch"
-    blind = int(zero_gradient(guarded, images, torch.ones(4, dtype=torch.long)).sum())
     assert not blind, f"no gradient reaches the image on {blind} of 4 images"
 
 
@@ -75,6 +76,7 @@ def check_attack(attack: Attack, norms: Sequence[str] = ("linf", "l2")) -> None:
     before = {key: value.clone() for key, value in model.state_dict().items()}
     images = _images(6)
     labels = model(images).argmax(1)
+    refereed = 0
     for norm in norms:
         threat = ThreatModel(norm, 0.02 if norm == "linf" else 0.5)  # type: ignore[arg-type]
         guarded: Guarded = guard(model, SIDE)
@@ -82,6 +84,7 @@ def check_attack(attack: Attack, norms: Sequence[str] = ("linf", "l2")) -> None:
             first = craft(guarded, attack, images, labels, threat, torch.Generator().manual_seed(2))
         except Unsupported:
             continue
+        refereed += 1
         spent = guarded.passes.copy()
         second = craft(guarded, attack, images, labels, threat, torch.Generator().manual_seed(2))
         assert torch.equal(first.images, second.images), "the same generator gave other images"
@@ -94,6 +97,7 @@ def check_attack(attack: Attack, norms: Sequence[str] = ("linf", "l2")) -> None:
         forward, backward = attack.passes
         assert spent.forward <= (forward + 2 * (1 + parts)) * len(images), "takes more forward passes than it declares"
         assert spent.backward <= backward * len(images), "takes more backward passes than it declares"
+    assert refereed, f"the attack supports none of the norms {', '.join(norms)}"
     _unchanged(model, before, "the attack")
 
 
@@ -110,8 +114,10 @@ def check_explainer(explainer: Explainer, model: nn.Module | None = None) -> Non
     spent = guarded.passes.minus(start)
     forward, backward = explainer.passes
     assert spent.forward <= forward * 5 and spent.backward <= backward * 5, "takes more passes than it declares"
-    assert together.maps.shape == (5, SIDE, SIDE) and not together.maps.requires_grad
-    assert torch.isfinite(together.maps).all()
+    with undisturbed(guarded):
+        raw = explainer(MarginModel(guarded.network, through=guarded), images.clone())
+    assert not raw.requires_grad, "the attributions still require grad; detach them"
+    assert raw.isfinite().all(), "an attribution is not finite"
     alone = torch.cat([explain(explainer, guarded, image[None], valid[:1]).maps for image in images])
     assert torch.allclose(alone, together.maps, atol=1e-3), "an image alone has another map than in a batch"
     _unchanged(network, before, "the explainer")

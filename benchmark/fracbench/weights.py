@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,17 +25,18 @@ def load_weights(model: nn.Module, path: Path) -> None:
     state = _read(path)
     misfit = _misfit(model.state_dict(), state)
     if misfit:
-        raise InputError(f"{path}: the weights do not fit the model: {misfit}")
+        raise InputError(f"{path}: the weights do not fit the model: {misfit}; check the model's params and the file")
     model.load_state_dict(state, strict=True)
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:
+    """Tensors by name; what cannot be opened without running code, or is no plain tensor, is an ``InputError``."""
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0].partition(". ")[0]
+        reason = str(error).strip().partition("\n")[0].partition(". ")[0] or type(error).__name__
         raise InputError(
             f"{path}: cannot be opened as tensors alone ({reason}); save a state dict, best as safetensors"
         ) from error
@@ -43,28 +45,41 @@ def _read(path: Path) -> Mapping[str, Tensor]:
     nested = [key for key, value in state.items() if isinstance(value, Mapping)]
     if nested:
         raise InputError(f"{path}: tensors are nested below {_some(nested)}; save the state dict alone")
-    other = [str(key) for key, value in state.items() if not isinstance(key, str) or not isinstance(value, Tensor)]
+    other = [key for key, value in state.items() if not isinstance(key, str) or not _is_plain(value)]
     if other:
-        raise InputError(f"{path}: {_some(other)} is no tensor; save the state dict alone")
+        raise InputError(f"{path}: {_some(other)} is no plain tensor; save the state dict alone")
     return state
+
+
+def _is_plain(value: object) -> bool:
+    """A dense tensor with values: not sparse, quantised, nested or without storage."""
+    if not isinstance(value, Tensor) or value.is_quantized or value.is_nested or value.is_meta:
+        return False
+    return value.layout is torch.strided
 
 
 def _misfit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
     """What is wrong in one line, or an empty string."""
     missing, surplus = set(expected) - set(found), set(found) - set(expected)
     if missing and surplus:
-        for wrong in ("", *WRAPPERS):
-            for right in ("", *WRAPPERS):
-                renamed = {right + key.removeprefix(wrong) for key in found if key.startswith(wrong)}
-                if renamed == set(expected):
-                    return _renaming(wrong, right)
+        for wrong, right in itertools.product(("", *WRAPPERS), repeat=2):
+            if all(key.startswith(wrong) for key in found) and set(expected) == {
+                right + key.removeprefix(wrong) for key in found
+            }:
+                return _renaming(wrong, right)
     parts = [f"{len(of)} {what} ({_some(of)})" for what, of in (("missing", missing), ("unknown", surplus)) if of]
+    both = sorted(set(expected) & set(found))
     shapes = [
         f"{key} is {tuple(found[key].shape)} where the model has {tuple(expected[key].shape)}"
-        for key in sorted(set(expected) & set(found))
+        for key in both
         if found[key].shape != expected[key].shape
     ]
-    return "; ".join(parts + shapes[:SHOWN])
+    kinds = [
+        f"{key} is {found[key].dtype} where the model has {expected[key].dtype}"
+        for key in both
+        if found[key].is_floating_point() != expected[key].is_floating_point() or found[key].is_complex()
+    ]
+    return "; ".join(parts + shapes[:SHOWN] + kinds[:SHOWN])
 
 
 def _renaming(wrong: str, right: str) -> str:
@@ -76,5 +91,5 @@ def _renaming(wrong: str, right: str) -> str:
 
 
 def _some(names: Iterable[Any]) -> str:
-    ordered = sorted(map(str, names))
+    ordered = sorted(str(name)[:80] for name in names)
     return ", ".join(ordered[:SHOWN]) + (", ..." if len(ordered) > SHOWN else "")

@@ -80,9 +80,17 @@ def _phrase(error: dict[str, Any], model: type[BaseModel]) -> str:
     return f"{key}: {error['msg'].removeprefix('Value error, ')} (got {error['input']!r:.80})"
 
 
+def line_of(path: Path, *location: int | str) -> int:
+    """The line of a key or list item in a YAML file that ``read`` accepts."""
+    node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    return _line(node, location) if node is not None else 1
+
+
 def read(path: Path, model: type[M]) -> M:
     """Read and check a YAML file. Raises ``InputError`` with one ``file:line: fault`` line per fault."""
     try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path}: is no file")
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path}: larger than {MAX_BYTES // 1024} KiB; this is no {model.__name__} file")
         text = path.read_text(encoding="utf-8")

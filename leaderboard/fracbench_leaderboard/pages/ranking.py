@@ -23,7 +23,8 @@ TERMS = """
 - **Robust specificity**: share of normal images that stay correct under every attack.
 - **Calibrated alignment**: relevance rank accuracy on clean images, 0 at chance and 1 at the best a map of that
   grid can reach, over the headline's explainers. The dashed line in the figure is chance.
-- Brackets are 95 % intervals, by bootstrap over patients or groups (Wilson's where successes or failures are few).
+- Brackets are 95 % intervals (97.5 % for the two factors, so that the interval of their product holds at 95 %), by
+  bootstrap over patients or groups (Wilson's where successes, failures or groups are few).
 """
 
 

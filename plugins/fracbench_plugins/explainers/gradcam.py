@@ -17,9 +17,9 @@ from fracbench_plugins.explainers._layers import find_layer
 class GradCAM:
     """Channels of one layer weighted by their mean gradient; native grid: that layer's.
 
-    ``layer`` names a module of the network; by default it is the last one whose grid has at least
-    ``min_grid`` cells a side. 7 is what networks made for 224 px end with; a smaller image would leave
-    them a grid too coarse to point at a fracture.
+    ``layer`` names a module of the network; by default it is the last one that everything goes through
+    and whose grid has at least ``min_grid`` cells a side. 7 is what networks made for 224 px end with; a
+    smaller image would leave them a grid too coarse to point at a fracture.
     """
 
     layer: str | None = None

@@ -68,7 +68,8 @@ class TimmModel(nn.Module):
         for name, value in (("mean", mean), ("std", std)):
             values = torch.tensor(value if isinstance(value, list) else [value], dtype=torch.float32)
             if len(values) not in (1, channels):
-                raise InputError(f"{name} must have 1 or {channels} values, got {len(values)}")
+                wanted = "1 value, or write channels: 3" if channels == 1 else "1 or 3 values"
+                raise InputError(f"{name} must have {wanted}; got {len(values)}")
             self.register_buffer(name, values.view(1, -1, 1, 1), persistent=False)
 
     def forward(self, images: Images) -> Logits:

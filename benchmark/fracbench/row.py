@@ -1,0 +1,81 @@
+"""What a leaderboard row must hold before anything ranks, prints or draws it; files may come from strangers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fracbench.errors import InputError
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+
+class _Score(_Part):
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class _Factors(_Part):
+    aligned_sensitivity: _Score
+    robust_specificity: _Score
+
+
+class _Accuracy(_Part):
+    balanced_accuracy: _Score
+
+
+class _Flag(_Part):
+    name: str
+    text: str
+
+
+class _Counts(_Part):
+    images: int
+    fractured: int
+    normal: int
+    annotated: int
+    groups: int
+
+
+class Row(_Part):
+    """The fields of ``summary.json`` that the board reads."""
+
+    submission: str
+    title: str
+    authors: list[str]
+    control: bool
+    spec: str
+    spec_hash: str
+    split: str
+    fingerprint: str
+    dataset: str
+    threat: str
+    epsilon: str
+    note: str
+    trained_on: str
+    custom: bool
+    ranked: bool
+    unranked_because: list[str]
+    panel: list[str]
+    flags: list[_Flag]
+    n: _Counts
+    headline: _Score
+    factors: _Factors
+    robust: _Accuracy
+    clean: _Accuracy
+    calibrated_alignment: _Score
+    alignment: dict[str, dict[str, dict[str, dict[str, float | int | None]]]]
+
+
+def check_row(summary: dict[str, Any], where: str) -> None:
+    """Raise ``InputError`` where a summary is not what ``run`` writes."""
+    try:
+        Row.model_validate(summary)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise InputError(f"{where}: not a summary of fracbench ({place}: {first['msg']}); run again") from None

@@ -1,0 +1,86 @@
+"""The board reads what strangers left in results folders: a broken one is a line, a forged one never ranks."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Command
+from fracbench.board import read_board
+from fracbench.printing import print_board
+
+FORGED = {
+    "nothing but a promise": {"ranked": True, "headline": {"value": 0.99, "low": 0.9, "high": 1.0}},
+    "too little": None,
+}
+
+
+@pytest.mark.parametrize("how", FORGED)
+def test_a_forged_or_broken_summary_is_never_ranked(how: str, smoke: Path, tmp_path: Path, command: Command) -> None:
+    shutil.copytree(smoke, tmp_path / "results")
+    target = tmp_path / "submissions" / "forged" / "results" / "smoke"
+    target.mkdir(parents=True)
+    real = json.loads((smoke / "phantom-resnet-pgd-at" / "smoke" / "summary.json").read_text())
+    forged = {"schema_version": 1, "spec": "smoke"} if FORGED[how] is None else real | FORGED[how]
+    (target / "summary.json").write_text(json.dumps(forged))
+    board = read_board(tmp_path / "submissions", tmp_path / "results")
+    assert len(board.rows) + len(board.broken) == 4
+    assert [row["rank"] for row in board.rows if row["submission"] == "forged"] == [None] * (FORGED[how] is not None)
+    assert sorted(row["rank"] for row in board.rows if row["submission"] != "forged") == [1, 2, 2]
+    done = command("summarise", "--submissions", "submissions", "--results", "results")
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"threat": None},
+        {"spec": ["a"]},
+        {"spec": 5},
+        {"split": None},
+        {"headline": {"value": "high"}},
+        {"n": {}},
+        {"alignment": {"saliency": {"hit": {"clean": 3}}}},
+        {"flags": [{"name": "x"}]},
+    ],
+)
+def test_a_summary_of_another_shape_is_left_out_with_one_line(
+    change: dict[str, Any], smoke: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(smoke, tmp_path / "results")
+    file = tmp_path / "results" / "always-fracture" / "smoke" / "summary.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    board = read_board(tmp_path, tmp_path / "results")
+    assert len(board.rows) == 2 and len(board.boards()) == 1
+    (line,) = board.broken
+    assert line.startswith(f"{file}: not a summary of fracbench ({next(iter(change))}") and "\n" not in line
+
+
+def test_a_summary_nested_without_end_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "results" / "a" / "smoke").mkdir(parents=True)
+    (tmp_path / "results" / "a" / "smoke" / "summary.json").write_text("[" * 100_000)
+    assert "cannot be read" in read_board(tmp_path, tmp_path / "results").broken[0]
+
+
+def test_a_submission_has_one_row_on_a_board_and_the_results_folder_counts(smoke: Path, tmp_path: Path) -> None:
+    shutil.copytree(smoke, tmp_path / "results")
+    for place in smoke.iterdir():
+        shutil.copytree(place, tmp_path / "submissions" / place.name / "results")
+    board = read_board(tmp_path / "submissions", tmp_path / "results")
+    assert [Path(row["path"]).parts[-3] for row in board.rows] == ["results"] * 3
+    assert sorted(row["rank"] for row in board.rows) == [1, 2, 2]
+
+
+def test_what_a_stranger_wrote_sends_nothing_to_the_terminal(
+    smoke: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(smoke, tmp_path / "results")
+    file = tmp_path / "results" / "always-fracture" / "smoke" / "summary.json"
+    evil = {"note": "\x1b]0;taken\x07", "threat": "linf\x1b[2J", "spec_hash": "other", "unranked_because": ["\x1b"]}
+    file.write_text(json.dumps(json.loads(file.read_text()) | evil))
+    print_board(read_board(tmp_path, tmp_path / "results"), None)
+    printed = capsys.readouterr()
+    assert "taken" in printed.out and "\x1b" not in printed.out + printed.err
