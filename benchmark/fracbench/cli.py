@@ -178,7 +178,7 @@ def run(
         radiographs.check(job.dataset, job.batches, job.spec.image_size)
         tasks.check(pending)
         tasks.claim(pending)
-    failures = _run_tasks(pending, job)
+    failures = _run_tasks(pending, job) if pending else []
     for line in failures:
         click.echo(f"failed cell: {line}", err=True)
     printing.print_board(read_board(*_places(submissions, results)), spec.name)
