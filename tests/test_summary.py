@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fracbench.summary import aligned_hits, curve_area, rank, strongest_attack, summarise
+from fracbench.ties import headline, per_group
 
 ATTACKS = ["fgsm", "autoattack"]
 METRICS = ["relevance_rank_accuracy"]
@@ -158,7 +159,8 @@ def test_area_under_the_curve_is_in_octaves() -> None:
 def test_rows_on_other_bytes_never_share_a_ranking_and_equals_share_a_rank() -> None:
     def row(name: str, value: float | None, fingerprint: str = "f", ranked: bool = True) -> dict[str, Any]:
         board = {"spec": "s", "split": "test", "fingerprint": fingerprint, "spec_hash": "h"}
-        return {"submission": name, **board, "ranked": ranked,
+        contributions = {"groups": ["a", "b"], "fractured": [True, False], "values": [value or 0.0, 1.0]}
+        return {"submission": name, **board, "ranked": ranked, "contributions": contributions,
                 "headline": {"value": value}}  # fmt: skip
 
     rows = [row("low", 0.1), row("high", 0.9), row("same", 0.1), row("other", 0.5, "g")]
@@ -166,3 +168,15 @@ def test_rows_on_other_bytes_never_share_a_ranking_and_equals_share_a_rank() -> 
     assert {r["submission"]: r["rank"] for r in ranked} == {
         "high": 1, "low": 2, "same": 2, "other": 1, "out": None, "none": None,
     }  # fmt: skip
+    groups = {r["submission"]: r["tie_group"] for r in ranked}
+    assert groups["out"] is None and groups["high"] == groups["low"] == 1, "two images tell nobody apart"
+
+
+def test_contributions_give_the_headline_and_separate_entries() -> None:
+    rows = [
+        summarise(run(submission=name), tables(40, robust)) for name, robust in (("a", 1.0), ("b", 0.9), ("c", 0.2))
+    ]
+    for row in rows:
+        _, sums = per_group(row["contributions"])
+        assert headline(sums.sum(1)) == pytest.approx(row["headline"]["value"])
+    assert [(r["submission"], r["rank"], r["tie_group"]) for r in rank(rows)] == [("a", 1, 1), ("b", 2, 1), ("c", 3, 2)]

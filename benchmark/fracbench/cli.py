@@ -282,6 +282,29 @@ def leaderboard(submissions: Path | None, results: Path | None, host: str, port:
     launch.load()(folder, results, host, port)
 
 
+@main.command("data")
+@click.argument("kind")
+@click.option("--data", help="Folder of the dataset, where it needs one.")
+@click.option("--split", "splits", multiple=True, help="Only this split; can be given again.  [default: all]")
+@click.option("--out", type=FOLDER, help="File to write.  [default: KIND-sheet.png]")
+@_shown
+def data_(kind: str, data: str | None, splits: tuple[str, ...], out: Path | None) -> None:
+    """Make or read the dataset KIND and write a contact sheet of its splits, with fractures outlined."""
+    from fracbench import registry
+
+    registry.check_name("datasets", kind)
+    if data is not None and not Path(data).is_dir():
+        raise InputError(f"--data {data}: no such folder")
+    file = out or Path(f"{kind}-sheet.png")
+    if file.suffix != ".png" or not file.parent.is_dir():
+        raise InputError(f"--out {file}: name a .png file in a folder that is there")
+    from fracbench.sheet import contact_sheet
+
+    dataset = registry.make("datasets", kind, {}, root=None if data is None else Path(data))
+    contact_sheet(dataset, splits or tuple(dataset.splits)).save(file)
+    click.echo(f"wrote {file}")
+
+
 @main.command()
 @click.argument("recipe")
 @click.option("--out", type=FOLDER, help="Submission folder to write.  [default: submissions/NAME as the recipe says]")

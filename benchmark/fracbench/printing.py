@@ -1,4 +1,4 @@
-"""What ``run`` and ``summarise`` print: the plan, and the ranking in 110 columns."""
+"""What ``run`` and ``summarise`` print: the plan, and the ranking in 118 columns."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from fracbench.errors import printable
 if TYPE_CHECKING:
     from fracbench.tasks import Estimate
 
-WIDTH = 110
+WIDTH = 118
 EXPLAINED = (
     "brackets: 95 % intervals, of aligned sensitivity and robust specificity 97.5 % so that their product's holds; "
-    "n: annotated fractured + normal images."
+    "tie group: entries that no test tells from the first of their group; n: annotated fractured + normal images."
 )
-COLUMNS = ("rank", "submission", "headline", "aligned\nsensitivity", "robust\nspecificity", "robust\nbal. acc.",
-           "clean\nbal. acc.", "calibrated\nalignment", "n")  # fmt: skip
+COLUMNS = ("rank", "tie\ngroup", "submission", "headline", "aligned\nsensitivity", "robust\nspecificity",
+           "robust\nbal. acc.", "clean\nbal. acc.", "calibrated\nalignment", "n")  # fmt: skip
 
 
 def print_plan(plan: Sequence[tuple[str, Estimate]]) -> None:
@@ -45,6 +45,7 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
                row["clean"]["balanced_accuracy"], row["calibrated_alignment"])  # fmt: skip
     return [
         str(row["rank"] or "-"),
+        str(row["tie_group"] or "-"),
         printable(row["submission"]) + ("\n(control)" if row["control"] else ""),
         *map(_interval, numbers),
         f"{row['n']['annotated']} + {row['n']['normal']}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from fracbench.errors import InputError
 
@@ -41,6 +41,20 @@ class _Counts(_Part):
     groups: int
 
 
+class _Contributions(_Part):
+    """One entry for each image of the headline, in one order."""
+
+    groups: list[str]
+    fractured: list[bool]
+    values: list[float | None]
+
+    @model_validator(mode="after")
+    def _of_one_length(self) -> _Contributions:
+        if not len(self.groups) == len(self.fractured) == len(self.values):
+            raise ValueError("lists of different length")
+        return self
+
+
 class Row(_Part):
     """The fields of ``summary.json`` that the board reads."""
 
@@ -65,6 +79,7 @@ class Row(_Part):
     n: _Counts
     headline: _Score
     factors: _Factors
+    contributions: _Contributions
     robust: _Accuracy
     clean: _Accuracy
     calibrated_alignment: _Score

@@ -19,34 +19,15 @@ import numpy as np
 import pandas as pd
 
 from fracbench.errors import InputError
+from fracbench.files import cache_dir, write_atomic
 from fracbench.schema import SCHEMA_VERSION
 
 TABLES = ("images", "predictions", "alignment", "gallery")
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write under a temporary name, then rename: a kill leaves the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def digest(content: Any) -> str:
     """SHA-256 (hex) of plain data in canonical JSON."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def cache_dir() -> Path:
-    """The user's cache folder for fracbench (``FRACBENCH_CACHE``, else below ``XDG_CACHE_HOME``)."""
-    given = os.environ.get("FRACBENCH_CACHE")
-    return Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "fracbench"
 
 
 def _secret() -> bytes:

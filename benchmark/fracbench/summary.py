@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 
 from fracbench import stats
 from fracbench.schema import SCHEMA_VERSION, parse_epsilon
+from fracbench.ties import tie_groups
 
 HALF_LEVEL = 0.975  # each of two factors, so that their product holds at 95 %
 MIN_DENOMINATOR = 0.05
@@ -177,9 +179,11 @@ def summarise(run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> dic
     rows = with_references(scored, images, scores)
     hits = aligned_hits(scored, strongest_attack(reference, attacks), annotated, panel)
     right = hits.mul(robust_correct[annotated].astype(float), axis=0)
-    sensitivity = stats.proportion(right.mean(axis=1, skipna=False), images.group[annotated], HALF_LEVEL)
+    aligned = right.mean(axis=1, skipna=False)
+    sensitivity = stats.proportion(aligned, images.group[annotated], HALF_LEVEL)
     normal = images.index[images.label == 0]
-    specificity = stats.proportion(robust_correct[normal].astype(float), images.group[normal], HALF_LEVEL)
+    robust_normal = robust_correct[normal].astype(float)
+    specificity = stats.proportion(robust_normal, images.group[normal], HALF_LEVEL)
     headline = {key: sensitivity[key] * specificity[key] for key in ("value", "low", "high")}
 
     curve = _curve(predictions, images, clean_correct, run)
@@ -209,6 +213,11 @@ def summarise(run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> dic
         },
         "headline": headline,
         "factors": {"aligned_sensitivity": sensitivity, "robust_specificity": specificity},
+        "contributions": {
+            "groups": [str(group) for group in images.group[[*annotated, *normal]]],
+            "fractured": [True] * len(annotated) + [False] * len(normal),
+            "values": [*aligned.tolist(), *robust_normal.tolist()],
+        },
         "headline_per_explainer": {name: float(right[name].mean()) * specificity["value"] for name in panel},
         "clean": _balanced(clean_correct.astype(float), images)
         | {"auroc": {"value": stats.auroc(clean_rows.fracture_margin, images.label), "n": len(images)}},
@@ -251,7 +260,10 @@ def board_of(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def rank(summaries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows sorted within their board, with ``rank`` (None where unranked); equal headlines share it."""
+    """Rows sorted within their board, with ``rank`` and ``tie_group`` (None where unranked).
+
+    Equal headlines share a rank; entries of one tie group cannot be told apart from its leader.
+    """
 
     def value(row: Mapping[str, Any]) -> float:
         headline = row["headline"]["value"]
@@ -259,8 +271,14 @@ def rank(summaries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
     ordered = sorted(summaries, key=lambda r: (board_of(r), not r["ranked"], -value(r), r["submission"]))
     result = []
-    for row in ordered:
-        rivals = [other for other in ordered if other["ranked"] and board_of(other) == board_of(row)]
-        better = sum(value(other) > value(row) for other in rivals)
-        result.append({**row, "rank": better + 1 if row["ranked"] else None})
+    for _, rows in itertools.groupby(ordered, key=board_of):
+        board = list(rows)
+        rivals = [row for row in board if row["ranked"]]
+        groups = iter(tie_groups([row["contributions"] for row in rivals]))
+        for row in board:
+            better = sum(value(other) > value(row) for other in rivals)
+            place = (
+                {"rank": better + 1, "tie_group": next(groups)} if row["ranked"] else {"rank": None, "tie_group": None}
+            )
+            result.append({**row, **place})
     return result

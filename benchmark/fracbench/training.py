@@ -18,10 +18,10 @@ from fracbench import registry
 from fracbench.contracts import Attack, label_margin
 from fracbench.data import load
 from fracbench.errors import InputError
+from fracbench.files import write_atomic
 from fracbench.models import undisturbed
 from fracbench.recipes import Recipe
 from fracbench.schema import ThreatModel
-from fracbench.store import write_atomic
 from fracbench.submissions import file_hash, valid_name
 
 VALIDATION_STEPS = 10

@@ -35,6 +35,7 @@ def ranking_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         [
             {
                 "Rank": "–" if row["rank"] is None else str(row["rank"]),
+                "Tie group": "–" if row["tie_group"] is None else str(row["tie_group"]),
                 "Name": row["submission"] + (" (control)" if row["control"] else ""),
                 "Headline": interval(row["headline"]),
                 "Aligned sensitivity [97.5 %]": interval(row["factors"]["aligned_sensitivity"]),

@@ -18,6 +18,8 @@ INPUTS = {"clean": "clean", "strongest": "strongest attempt"}
 TERMS = """
 - **Headline** (aligned robust accuracy): share of fractured-normal pairs handled right for the right reason,
   the product of its two factors. A model that always says "fracture" scores 0.
+- **Tie group**: entries whose headline no test tells from that of the first in their group (label-swap permutation
+  over patients or groups, Holm's correction over all pairs at .05).
 - **Aligned sensitivity**: share of annotated fractured images that stay correct under every attack while the
   explanation's peak lies on the fracture (within a tolerance), before and after the strongest attempt.
 - **Robust specificity**: share of normal images that stay correct under every attack.

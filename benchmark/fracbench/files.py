@@ -1,0 +1,27 @@
+"""Files that appear whole or not at all, and the user's cache folder."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+
+def cache_dir() -> Path:
+    """The user's cache folder for fracbench (``FRACBENCH_CACHE``, else below ``XDG_CACHE_HOME``)."""
+    given = os.environ.get("FRACBENCH_CACHE")
+    return Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "fracbench"
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write under a temporary name, then rename: a kill leaves the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
