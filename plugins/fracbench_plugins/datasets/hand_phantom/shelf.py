@@ -1,0 +1,68 @@
+"""Pictures made once and kept in the user's cache folder, in shards; the code that makes them is part of their name."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from fracbench.files import cache_dir, write_atomic
+
+from fracbench_plugins.datasets.hand_phantom.scene import SIDE, Picture
+
+SHARD = 32
+
+
+@cache
+def _code() -> str:
+    """Hash of the code that draws: pictures of an earlier version are never taken for this one's."""
+    total = hashlib.sha256()
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        total.update(file.read_bytes())
+    return total.hexdigest()[:16]
+
+
+def shard(seed: int, split: str, number: int, make: Callable[[int], Picture]) -> list[Picture]:
+    """Pictures ``32 number`` to ``32 number + 31`` of a split, from the cache where they are whole there."""
+    path = cache_dir() / f"hand-phantom-{_code()}" / f"{seed}-{split}-{number:04d}.npz"
+    try:
+        return _unpack(path.read_bytes())
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        pictures = [make(number * SHARD + i) for i in range(SHARD)]
+        with contextlib.suppress(OSError):  # a cache that cannot be written makes the next run slower, no more
+            write_atomic(path, _pack(pictures))
+        return pictures
+
+
+def is_kept(seed: int, split: str, number: int) -> bool:
+    return (cache_dir() / f"hand-phantom-{_code()}" / f"{seed}-{split}-{number:04d}.npz").is_file()
+
+
+def _pack(pictures: list[Picture]) -> bytes:
+    notes = [[p.kinds, p.bones, p.subtleties, p.facts] for p in pictures]
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        pixels=np.stack([p.pixels for p in pictures]),
+        masks=np.packbits(np.concatenate([p.instances for p in pictures])),
+        notes=np.frombuffer(json.dumps(notes).encode(), np.uint8),
+    )
+    return buffer.getvalue()
+
+
+def _unpack(content: bytes) -> list[Picture]:
+    with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+        pixels, packed, notes = stored["pixels"], stored["masks"], json.loads(stored["notes"].tobytes())
+    counts = [len(kinds) for kinds, *_ in notes]
+    masks = np.unpackbits(packed, count=sum(counts) * SIDE * SIDE).astype(bool).reshape(-1, SIDE, SIDE)
+    starts = np.cumsum([0, *counts])
+    return [
+        Picture(pixels[i], masks[starts[i] : starts[i + 1]], tuple(kinds), tuple(bones), tuple(subtleties), facts)
+        for i, (kinds, bones, subtleties, facts) in enumerate(notes)
+    ]
