@@ -14,7 +14,7 @@ from fracbench_plugins.datasets.hand_phantom.anatomy import draw_patient
 from fracbench_plugins.datasets.hand_phantom.fractures import KINDS, draw_fracture, outline
 from fracbench_plugins.datasets.hand_phantom.geometry import Bone, Fragment, Grid, Shape, Surface, paths
 from fracbench_plugins.datasets.hand_phantom.reader import second_outlines
-from fracbench_plugins.datasets.hand_phantom.scene import draw_tempting
+from fracbench_plugins.datasets.hand_phantom.scene import VIEWS, _broken, _field, _Pose, draw_tempting
 
 # of the first four test pictures; another value means other data, and every result on it is void
 PINNED = "7201a2ea721397e2fee2ae38832cba4e7f9dcd2597a40c4e7708743dd00920d9"
@@ -95,6 +95,18 @@ def test_what_a_label_decides_is_the_fracture_and_nothing_else() -> None:
         for value in values:
             share = [np.mean([str(f[key]) == value for f in facts[label::2]]) for label in (0, 1)]
             assert abs(share[0] - share[1]) < 0.25, (key, value)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_view_of_every_patient_has_a_bone_to_break(view: str) -> None:
+    for seed in range(700):
+        rng = np.random.default_rng([11, seed])
+        patient = draw_patient(rng)
+        x, y, width = VIEWS[view]
+        grid = Grid(256, width * patient.scale * rng.uniform(0.94, 1.1) / 256)
+        pose = _Pose(rng, x * patient.scale, y * patient.scale)
+        broken = _broken(rng, grid, [pose.bone(bone) for bone in patient.bones], _field(rng))
+        assert 1 <= len(broken) <= 3
 
 
 @pytest.mark.parametrize("split", SPLITS)

@@ -211,20 +211,10 @@ def _marker(rng: np.random.Generator, letter: str, field_: NDArray[np.bool_]) ->
 def _broken(
     rng: np.random.Generator, grid: Grid, bones: list[Bone], field_: NDArray[np.bool_]
 ) -> list[tuple[Bone, float]]:
-    """One to three bones with the place of their fracture, all well inside the field."""
-    middle = (grid.side - 1) / 2
-    found = []
-    for bone in bones:
-        for _ in range(8):
-            span = (0.72, 0.97) if bone.name in ("radius", "ulna") else (-0.75, 0.75)
-            place = float(rng.uniform(*span) * bone.half_length)
-            x, y = bone.x + place * np.sin(bone.angle), bone.y + place * np.cos(bone.angle)
-            row, column = (int(at / grid.pitch + middle) for at in (y, x))
-            near = 18 <= row < SIDE - 18 and 18 <= column < SIDE - 18
-            clear = all(abs(place - plate) > 3.0 for plate in bone.plates)
-            if near and clear and bone.half_length > 6 and field_[row, column]:
-                found.append((bone, place))
-                break
+    """One to three bones with the place of their fracture, all inside the field."""
+    # where no long bone is well in view: a small one, nearer to the edge, looked for longer
+    searches = ((18, 6.0, 8), (18, 2.0, 40), (6, 2.0, 400))
+    found = next(filter(None, (_places(rng, grid, bones, field_, *search) for search in searches)))
     # the forearm and the long bones of the hand break most often
     weights = np.array(
         [6.0 if b.name in ("radius", "ulna") else 1.0 if b.middle == b.distal else 2.0 for b, _ in found]
@@ -232,6 +222,32 @@ def _broken(
     count = min(len(found), int(rng.choice((1, 2, 3), p=(0.78, 0.17, 0.05))))
     chosen = rng.choice(len(found), count, replace=False, p=weights / weights.sum())
     return [found[i] for i in sorted(chosen)]
+
+
+def _places(
+    rng: np.random.Generator,
+    grid: Grid,
+    bones: list[Bone],
+    field_: NDArray[np.bool_],
+    margin: int,
+    shortest: float,
+    tries: int,
+) -> list[tuple[Bone, float]]:
+    """A place for a fracture on every bone of at least this half length that comes within ``margin`` of no edge."""
+    middle = (grid.side - 1) / 2
+    found = []
+    for bone in bones:
+        for _ in range(tries):
+            span = (0.72, 0.97) if bone.name in ("radius", "ulna") else (-0.75, 0.75)
+            place = float(rng.uniform(*span) * bone.half_length)
+            x, y = bone.x + place * np.sin(bone.angle), bone.y + place * np.cos(bone.angle)
+            row, column = (int(at / grid.pitch + middle) for at in (y, x))
+            near = margin <= row < SIDE - margin and margin <= column < SIDE - margin
+            clear = all(abs(place - plate) > 3.0 for plate in bone.plates)
+            if near and clear and bone.half_length > shortest and field_[row, column]:
+                found.append((bone, place))
+                break
+    return found
 
 
 def _subtlety(attenuation: Plane, change: Plane, site: Site) -> float:
