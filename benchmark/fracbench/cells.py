@@ -67,6 +67,11 @@ class Bench:
         on_device = {name: getattr(loaded, name).to(self.device) for name in ("images", "labels", "masks", "valid")}
         return replace(loaded, **on_device)
 
+    @cached_property
+    def near(self) -> Masks:
+        """The masks with the hit's tolerance around them."""
+        return alignment.dilate(self.data.masks, self.job.spec.tolerance_px)
+
     @property
     def ids(self) -> list[str]:
         return [sample.id for sample in self.job.batches[self.batch]]
@@ -150,8 +155,7 @@ class Bench:
         rows["zero_gradient"] = zero
         rows["fracture_margin"] = torch.where(data.labels == 1, margin, -margin).cpu().numpy()
         chances = alignment.chance(data.masks, data.valid, spec.metrics)
-        near = alignment.dilate(data.masks, spec.tolerance_px)
-        chances["hit"] = alignment.chance(near, data.valid, ["hit"])["hit"]
+        chances["hit"] = alignment.chance(self.near, data.valid, ["hit"])["hit"]
         samples = self.job.batches[self.batch]
         images = pd.DataFrame(
             {
@@ -229,9 +233,8 @@ class Bench:
             assert stored is not None
             images, which = torch.from_numpy(stored).to(self.device), self.explained.nonzero()[:, 0]
         at = which.to(self.device)
-        masks, valid = data.masks[at], data.valid[at]
+        masks, valid, near = data.masks[at], data.valid[at], self.near[at]
         explained = alignment.explain(self.job.explainers[cell.explainer], self.model, images, valid)
-        near = alignment.dilate(masks, spec.tolerance_px)
         scores = self._scores(explained.maps, masks, near, valid)
         ids = [self.ids[i] for i in which.tolist()]
         rows = pd.DataFrame(

@@ -53,6 +53,7 @@ def _code_hash(packages: tuple[str, ...]) -> str:
     return total.hexdigest()
 
 
+@cache
 def _versions() -> dict[str, str]:
     found = {"fracbench": fracbench.__version__, "python": platform.python_version()}
     for package in PACKAGES:

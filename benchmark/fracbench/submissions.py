@@ -119,8 +119,8 @@ def weights_file(entry: Entry) -> Path | None:
         raise InputError(f"weights: '{weights.file}' leaves the submission's folder; put the file beside the YAML")
     if not path.is_file():
         raise InputError(f"weights: {path} is not there, or no file; put it beside the YAML")
-    if weights.sha256 is not None and file_hash(path) != weights.sha256:
-        raise InputError(f"weights: sha256 of {path} is {file_hash(path)}, not the one declared")
+    if weights.sha256 is not None and (found := file_hash(path)) != weights.sha256:
+        raise InputError(f"weights: sha256 of {path} is {found}, not the one declared")
     return path
 
 

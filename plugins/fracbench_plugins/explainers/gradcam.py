@@ -29,7 +29,7 @@ class GradCAM:
 
     @property
     def passes(self) -> tuple[int, int]:
-        return 2, 1  # one forward looks for the layer
+        return 2, 1  # the layer is looked for on one image of each call, outside the count
 
     def __call__(self, margin_model: MarginModel, images: Images) -> Attributions:
         _, module = find_layer(margin_model.network, images[:1], self.layer, self.min_grid)

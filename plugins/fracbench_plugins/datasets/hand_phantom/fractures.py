@@ -17,8 +17,6 @@ INSIDE = 0.97  # share of the change of attenuation that a mask holds; 0.95 is p
 @dataclass(frozen=True)
 class Fracture:
     kind: str
-    bone: str
-    place: float
     shape: Shape
 
 
@@ -33,7 +31,7 @@ def draw_fracture(rng: np.random.Generator, bone: Bone, place: float, child: boo
         if rng.random() < 0.5:
             left, right = right, left
         buckle = Buckle(place, rng.uniform(0.16, 0.34) * width + 0.5, left, right)
-        return Fracture(kind, bone.name, place, Shape(bone, buckles=(buckle,)))
+        return Fracture(kind, Shape(bone, buckles=(buckle,)))
     steep = {"transverse": 0.22, "oblique": 1.3, "comminuted": 0.6}[kind]
     gap = float(np.exp(rng.uniform(np.log(0.8), np.log(4.5)))) * width / 8
     tilt = rng.uniform(0.35 if kind == "oblique" else 0.0, steep) * rng.choice((-1, 1))
@@ -48,7 +46,7 @@ def draw_fracture(rng: np.random.Generator, bone: Bone, place: float, child: boo
     }
     before = Fragment(((first, -1),))
     if kind != "comminuted":
-        return Fracture(kind, bone.name, place, Shape(bone, (before, Fragment(((first, 1),), **far))))
+        return Fracture(kind, Shape(bone, (before, Fragment(((first, 1),), **far))))
     # a wedge between two surfaces that lean towards each other
     second = _surface(rng, place + width * rng.uniform(0.3, 0.7), -tilt * rng.uniform(0.6, 1.4), gap, width)
     wedge = {"across": width * rng.uniform(0.1, 0.4) * rng.choice((-1, 1)), "turn": rng.uniform(-0.3, 0.3),
@@ -58,7 +56,7 @@ def draw_fracture(rng: np.random.Generator, bone: Bone, place: float, child: boo
         Fragment(((first, 1), (second, -1)), **wedge),
         Fragment(((first, 1), (second, 1)), **far),
     )
-    return Fracture(kind, bone.name, place, Shape(bone, fragments))
+    return Fracture(kind, Shape(bone, fragments))
 
 
 def _surface(rng: np.random.Generator, place: float, tilt: float, gap: float, width: float) -> Surface:

@@ -28,9 +28,13 @@ def _code() -> str:
     return total.hexdigest()[:16]
 
 
+def _path(seed: int, split: str, number: int) -> Path:
+    return cache_dir() / f"hand-phantom-{_code()}" / f"{seed}-{split}-{number:04d}.npz"
+
+
 def shard(seed: int, split: str, number: int, make: Callable[[int], Picture]) -> list[Picture]:
     """Pictures ``32 number`` to ``32 number + 31`` of a split, from the cache where they are whole there."""
-    path = cache_dir() / f"hand-phantom-{_code()}" / f"{seed}-{split}-{number:04d}.npz"
+    path = _path(seed, split, number)
     try:
         return _unpack(path.read_bytes())
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
@@ -41,7 +45,7 @@ def shard(seed: int, split: str, number: int, make: Callable[[int], Picture]) ->
 
 
 def is_kept(seed: int, split: str, number: int) -> bool:
-    return (cache_dir() / f"hand-phantom-{_code()}" / f"{seed}-{split}-{number:04d}.npz").is_file()
+    return _path(seed, split, number).is_file()
 
 
 def _pack(pictures: list[Picture]) -> bytes:
