@@ -8,14 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Command
+from conftest import STARTERS, Command
 from fracbench.board import read_board
 from fracbench.printing import print_board
+from fracbench.submissions import discover
 
+STARTED = [entry.name for entry in discover(STARTERS, None) if "smoke" in entry.submission.benchmarks]
 FORGED = {
     "nothing but a promise": {"ranked": True, "headline": {"value": 0.99, "low": 0.9, "high": 1.0}},
     "too little": None,
 }
+
+
+def ranks(smoke: Path) -> dict[str, int | None]:
+    """Rank of each starter where nothing was forged: the control and the fake defence are not first."""
+    found = {row["submission"]: row["rank"] for row in read_board(smoke / "none", smoke).rows}
+    assert set(found) == set(STARTED) and found["fake-defence"] is None and found["always-fracture"] != 1
+    return found
 
 
 @pytest.mark.parametrize("how", FORGED)
@@ -27,9 +36,9 @@ def test_a_forged_or_broken_summary_is_never_ranked(how: str, smoke: Path, tmp_p
     forged = {"schema_version": 1, "spec": "smoke"} if FORGED[how] is None else real | FORGED[how]
     (target / "summary.json").write_text(json.dumps(forged))
     board = read_board(tmp_path / "submissions", tmp_path / "results")
-    assert len(board.rows) + len(board.broken) == 4
+    assert len(board.rows) + len(board.broken) == len(STARTED) + 1
     assert [row["rank"] for row in board.rows if row["submission"] == "forged"] == [None] * (FORGED[how] is not None)
-    assert sorted(row["rank"] for row in board.rows if row["submission"] != "forged") == [1, 2, 2]
+    assert {row["submission"]: row["rank"] for row in board.rows if row["submission"] != "forged"} == ranks(smoke)
     done = command("summarise", "--submissions", "submissions", "--results", "results")
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
 
@@ -54,7 +63,7 @@ def test_a_summary_of_another_shape_is_left_out_with_one_line(
     file = tmp_path / "results" / "always-fracture" / "smoke" / "summary.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
     board = read_board(tmp_path, tmp_path / "results")
-    assert len(board.rows) == 2 and len(board.boards()) == 1
+    assert len(board.rows) == len(STARTED) - 1 and len(board.boards()) == 1
     (line,) = board.broken
     assert line.startswith(f"{file}: not a summary of fracbench ({next(iter(change))}") and "\n" not in line
 
@@ -70,8 +79,8 @@ def test_a_submission_has_one_row_on_a_board_and_the_results_folder_counts(smoke
     for place in smoke.iterdir():
         shutil.copytree(place, tmp_path / "submissions" / place.name / "results")
     board = read_board(tmp_path / "submissions", tmp_path / "results")
-    assert [Path(row["path"]).parts[-3] for row in board.rows] == ["results"] * 3
-    assert sorted(row["rank"] for row in board.rows) == [1, 2, 2]
+    assert [Path(row["path"]).parts[-3] for row in board.rows] == ["results"] * len(STARTED)
+    assert {row["submission"]: row["rank"] for row in board.rows} == ranks(smoke)
 
 
 def test_what_a_stranger_wrote_sends_nothing_to_the_terminal(

@@ -85,7 +85,8 @@ def test_an_unknown_kind_is_refused_with_the_nearest() -> None:
         (["run", "tiny", "--benchmark", "smoke", "--submissions", "elsewhere"], "elsewhere: no such folder"),
         (["run", "tiny", "--benchmark", "fracatlas-v1", "--limit", "4"], "fracatlas needs --data DIR"),
         (["summarise", "tiny"], "no results of 'tiny'"),
-        (["train", "phantom-standart"], "Did you mean 'phantom-standard'?"),
+        (["train", "standart"], "Did you mean 'standard'?"),
+        (["train", "standard", "--architecture", "resnat"], "Did you mean 'resnet'?"),
         (["validate", "submissions/none.yaml"], "no such file"),
     ],
 )

@@ -6,65 +6,101 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import STARTERS
 from fracbench import recipes, registry, specs
-from fracbench.contracts import label_margin
 from fracbench.data import choose, load
+from fracbench.stats import auroc
 from fracbench.store import ResultFolder
-from fracbench.submissions import discover, load_model
+from fracbench.submissions import Entry, discover, load_model
 
 ENTRIES = discover(STARTERS, None)
+LEARNT = 0.7  # AUROC on 64 + 64 test images
 
 
-def ids(entry: object) -> str:
-    return entry.name  # type: ignore[attr-defined]
+def ids(entry: Entry) -> str:
+    return entry.name
 
 
-def test_there_are_a_twin_pair_and_a_control() -> None:
-    threats = {entry.name: entry.submission.training.threat for entry in ENTRIES if not entry.submission.control}
-    assert threats == {"phantom-resnet-standard": None, "phantom-resnet-pgd-at": "linf 2/255"}
-    assert [entry.name for entry in ENTRIES if entry.submission.control] == ["always-fracture"]
-    twins = [entry.submission.model for entry in ENTRIES if not entry.submission.control]
-    assert twins[0] == twins[1], "the twins are one architecture"
+def made_by(recipe: str) -> dict[str, Entry]:
+    """Starters of a recipe with its own seed, by architecture."""
+    known = {str(of.model): name for name, of in recipes.architectures().items()}
+    seed = recipes.load(recipe).seed
+    return {
+        known[str(entry.submission.model)]: entry
+        for entry in ENTRIES
+        if entry.submission.training.recipe == recipe and entry.submission.training.seed == seed
+    }
+
+
+def test_every_robust_starter_has_its_standard_twin() -> None:
+    standard, robust = made_by("standard"), made_by("pgd-at")
+    assert robust and set(robust) == set(standard)
+    for name in robust:
+        record = json.loads((robust[name].folder / "training.json").read_text())
+        weights = standard[name].submission.weights
+        assert weights and record["start"] == {"submission": standard[name].name, "sha256": weights.sha256}
+    controls = [entry.name for entry in ENTRIES if entry.submission.control]
+    assert controls == ["always-fracture", "cheater", "fake-defence"]
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=ids)
-def test_a_starter_states_how_it_was_trained(entry) -> None:  # type: ignore[no-untyped-def]
+def test_a_starter_states_how_it_was_trained(entry: Entry) -> None:
     training = entry.submission.training
     record = json.loads((entry.folder / "training.json").read_text())
+    assert training.recipe is not None and training.seed is not None
     recipe = recipes.load(training.recipe)
     assert record["recipe"] == recipe.model_dump(mode="json"), "trained from the recipe as it is shipped"
-    assert recipe.model == entry.submission.model and recipe.submission == entry.name
+    shipped = {name: of.model_dump(mode="json") for name, of in recipes.architectures().items()}
+    (name,) = (name for name, of in shipped.items() if of == record["architecture"])
+    assert entry.submission.model == recipe.served(recipes.architecture(name).model)
+    assert entry.name == recipe.submission_name(name, training.seed)
     assert training.data == recipe.dataset.name and training.seed == record["seed"]
-    assert training.seconds == record["seconds"] > 5 and len(record["epochs"]) == recipe.epochs
+    assert training.seconds == record["seconds"] and len(record["epochs"]) == recipe.epochs
+    assert recipe.epochs == 0 or training.seconds > 5
     assert (entry.folder / "weights.safetensors").stat().st_size < 5_000_000
-    assert entry.submission.weights.sha256 is not None
+    assert entry.submission.weights is not None and entry.submission.weights.sha256 is not None
 
 
-def test_clean_accuracy_on_the_default_board() -> None:
+def margins_on(entry: Entry, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Fracture margin and label of the default board's number of images of a split."""
     spec = specs.load("phantom-v1")
     dataset = registry.make("datasets", spec.dataset.name, spec.dataset.params)
-    batch = load(dataset, choose(dataset.samples("test"), 64, 64, spec.seed), spec.image_size)
-    accuracy = {}
-    for entry in ENTRIES:
-        with torch.no_grad():
-            right = label_margin(load_model(entry, spec.image_size, "cpu", 64)(batch.images), batch.labels) > 0
-        accuracy[entry.name] = [float(right[batch.labels == label].float().mean()) for label in (0, 1)]
-    assert accuracy["always-fracture"] == [0, 1]
-    assert sum(accuracy["phantom-resnet-standard"]) / 2 >= 0.8
-    assert sum(accuracy["phantom-resnet-pgd-at"]) / 2 >= 0.8
+    batch = load(dataset, choose(dataset.samples(split), 64, 64, spec.seed), spec.image_size)
+    with torch.no_grad():
+        logits = load_model(entry, spec.image_size, "cpu", 64)(batch.images)
+    return (logits[:, 1] - logits[:, 0]).numpy(), batch.labels.numpy()
 
 
-def test_smoke_ranks_every_starter_with_both_factors(smoke: Path) -> None:
+@pytest.mark.parametrize("entry", [entry for entry in ENTRIES if not entry.submission.control], ids=ids)
+def test_a_starter_has_learnt_what_it_is_ranked_on(entry: Entry) -> None:
+    assert auroc(*margins_on(entry, "test")) > LEARNT
+
+
+def test_the_control_always_says_fracture() -> None:
+    (entry,) = (entry for entry in ENTRIES if entry.name == "always-fracture")
+    assert (margins_on(entry, "test")[0] > 0).all()
+
+
+def test_the_cheater_is_known_by_the_splits_where_its_shortcuts_fail() -> None:
+    (entry,) = (entry for entry in ENTRIES if entry.name == "cheater")
+    assert 0.35 < auroc(*margins_on(entry, "test")) < 0.65
+    assert auroc(*margins_on(entry, "test-shift-shortcut")) < 0.3
+
+
+def test_smoke_ranks_every_starter_with_both_factors_but_the_fake_defence(smoke: Path) -> None:
     for entry in ENTRIES:
         summary = ResultFolder(smoke / entry.name / "smoke", entry.name, "smoke").summary()
-        assert summary is not None and summary["ranked"], entry.name
+        assert summary is not None
+        flags = {flag["name"] for flag in summary["flags"]}
+        assert ("zero_gradient" in flags) == (entry.name == "fake-defence")
+        assert summary["ranked"] == (entry.name != "fake-defence"), entry.name
         for score in (summary["headline"], *summary["factors"].values()):
             assert 0 <= score["low"] <= score["value"] <= score["high"] <= 1
         assert all(score["n"] == 12 for score in summary["factors"].values())
-        if entry.submission.control:
+        if entry.name == "always-fracture":
             assert summary["headline"]["value"] == 0
             assert summary["factors"]["robust_specificity"]["value"] == 0
 

@@ -1,4 +1,4 @@
-"""Training is real, repeatable, and writes a submission that runs."""
+"""Training is real, repeatable, goes on where it was broken off, and writes a submission that runs."""
 
 from __future__ import annotations
 
@@ -7,103 +7,267 @@ from pathlib import Path
 
 import pytest
 import torch
-from fracbench import recipes, training
-from fracbench.errors import InputError
-from fracbench.recipes import Recipe
+from fracbench import recipes, registry, training
+from fracbench.contracts import InputError
+from fracbench.data import load
+from fracbench.recipes import Architecture, Recipe
+from fracbench.robustness import zero_gradient
+from fracbench.schema import ThreatModel
 from fracbench.submissions import discover, load_model
+from fracbench.training import augmentation, objectives
+from fracbench.training.objectives import OBJECTIVES, Step
 from safetensors.torch import load_file
+from worlds import Blobs
+
+pytestmark = pytest.mark.usefixtures("blobs")
+
+NET = Architecture.model_validate({
+    "title": "Tiny ResNet",
+    "learning_rate": 0.004,
+    "model": {"name": "timm", "params": {
+        "architecture": "resnet18", "mean": 0.3, "std": 0.2,
+        "options": {"channels": [8, 8, 16, 16], "layers": [1, 1, 1, 1], "output_stride": 8}}},
+})  # fmt: skip
+LINF = {"norm": "linf", "epsilon": "2/255"}
+CHANGES: dict[str, dict[str, object]] = {
+    "standard": {"corruptions": True},
+    "adversarial": {"threat": LINF, "clean_epochs": 1},
+    "trades": {"threat": LINF, "weight": 6},
+    "gradient-penalty": {},
+    "mask-supervision": {},
+}
 
 
-def recipe(**changes: object) -> Recipe:
+def recipe(objective: str = "standard", **changes: object) -> Recipe:
     content = {
-        "name": "tiny",
-        "submission": "tiny",
-        "title": "Tiny",
-        "dataset": {"name": "phantom", "params": {"size": 64, "train": 96, "val": 16}},
-        "image_size": 64,
-        "model": {"name": "timm", "params": {
-            "architecture": "resnet18", "mean": 0.3, "std": 0.2,
-            "options": {"channels": [8, 8, 16, 16], "layers": [1, 1, 1, 1]}}},
-        "benchmarks": ["smoke"],
-        "epochs": 2,
-        "batch_size": 16,
-        "learning_rate": 0.004,
+        "name": "tiny", "submission": "tiny", "title": "{architecture} on blobs",
+        "dataset": {"name": "blobs", "params": {"n": 32}}, "image_size": 32, "benchmarks": ["smoke"],
+        "epochs": 2, "batch_size": 16, "objective": objective,
     }  # fmt: skip
     return Recipe.model_validate(content | changes)
 
 
-ADVERSARIAL = {"threat": {"norm": "linf", "epsilon": "2/255"}, "clean_epochs": 1}
+def trained(made: Recipe, out: Path, **options: object) -> bytes:
+    path = training.train(made, NET, out, report=lambda _: None, **options)  # type: ignore[arg-type]
+    return path.with_name("weights.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize("changes", [{}, ADVERSARIAL], ids=["standard", "adversarial"])
-def test_the_same_recipe_gives_the_same_bytes(tmp_path: Path, changes: dict[str, object]) -> None:
-    paths = [training.train(recipe(**changes), tmp_path / name / "tiny", report=lambda _: None) for name in "ab"]
-    first, second = (path.with_name("weights.safetensors").read_bytes() for path in paths)
-    assert first == second
-    other = training.train(recipe(**changes), tmp_path / "c" / "tiny", seed=1, report=lambda _: None)
-    assert other.with_name("weights.safetensors").read_bytes() != first
+def step(weight: float = 1.0, threat: ThreatModel | None = None) -> Step:
+    dataset = Blobs(n=16)
+    batch = load(dataset, dataset.samples("train"), 32)
+    pgd = registry.make("attacks", "pgd", {"steps": 2})
+    return Step(batch.images, batch.labels, batch.masks, threat, pgd, weight, torch.Generator().manual_seed(0))
+
+
+def network() -> torch.nn.Module:
+    torch.manual_seed(0)
+    model: torch.nn.Module = registry.make("models", "timm", NET.model.params)
+    return model.train()
+
+
+def test_the_tests_know_every_objective() -> None:
+    assert set(CHANGES) == set(OBJECTIVES)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_the_same_recipe_gives_the_same_bytes(tmp_path: Path, objective: str) -> None:
+    made = recipe(objective, **CHANGES[objective])
+    first = trained(made, tmp_path / "a" / "tiny")
+    assert first == trained(made, tmp_path / "b" / "tiny")
+    assert first != trained(made, tmp_path / "c" / "tiny", seed=1)
     entry = discover(tmp_path / "a", None)[0]
     assert entry.submission.training.seed == 0 and discover(tmp_path / "c", None)[0].submission.training.seed == 1
-    assert load_model(entry, 64, "cpu", 8)(torch.rand(2, 1, 64, 64)).shape == (2, 2)
+    assert entry.submission.title == "Tiny ResNet on blobs"
+    assert load_model(entry, 32, "cpu", 8)(torch.rand(2, 1, 32, 32)).shape == (2, 2)
 
 
-@pytest.mark.usefixtures("blobs")
-def test_the_loss_falls_and_the_best_epoch_is_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize("objective", ["standard", "adversarial"])
+def test_a_broken_training_goes_on_to_the_same_bytes(tmp_path: Path, objective: str) -> None:
+    made = recipe(objective, **CHANGES[objective] | {"epochs": 3})
+    whole = trained(made, tmp_path / "a" / "tiny")
+
+    def interrupt(line: str) -> None:
+        if line.startswith("epoch 2"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        training.train(made, NET, tmp_path / "b" / "tiny", report=interrupt)
+    assert not (tmp_path / "b").exists()
     lines: list[str] = []
-    made = recipe(dataset={"name": "blobs", "params": {"n": 64}}, image_size=32, epochs=12)
-    path = training.train(made, tmp_path / "tiny", report=lines.append)
-    record = json.loads(path.with_name("training.json").read_text())
+    path = training.train(made, NET, tmp_path / "b" / "tiny", report=lines.append)
+    assert "going on after epoch 2 of 3" in lines and sum(line.startswith("epoch ") for line in lines) == 1
+    assert path.with_name("weights.safetensors").read_bytes() == whole
+    again: list[str] = []
+    training.train(made, NET, tmp_path / "c" / "tiny", report=again.append)
+    assert not any("going on" in line for line in again), "a finished training leaves no checkpoint"
+
+
+def test_the_loss_falls_and_the_best_epoch_is_kept(tmp_path: Path) -> None:
+    trained(recipe(dataset={"name": "blobs", "params": {"n": 64}}, epochs=12), tmp_path / "tiny")
+    record = json.loads((tmp_path / "tiny" / "training.json").read_text())
     losses = [epoch["loss"] for epoch in record["epochs"]]
     assert losses[-1] < 0.5 * losses[0]
     scores = [epoch["clean"] for epoch in record["epochs"]]
     assert scores[record["kept_epoch"] - 1] == max(scores) > 0.9
-    assert sum(line.startswith("epoch ") for line in lines) == 12
+
+
+def test_images_of_a_group_stay_side_by_side() -> None:
+    split = training._Split(Blobs(n=8), "train", 32, "cpu")
+    split.group = torch.arange(16).numpy() // 2
+    first, second = (split.order(torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    assert first.tolist() != second.tolist() and sorted(first.tolist()) == list(range(16))
+    assert all(split.group[a] == split.group[b] for a, b in first.view(-1, 2).tolist())
 
 
 def test_epsilon_waits_and_then_grows_to_its_full_size() -> None:
-    made = recipe(**{**ADVERSARIAL, "clean_epochs": 2, "warm_up_epochs": 3})
+    made = recipe("adversarial", threat=LINF, clean_epochs=2, warm_up_epochs=3)
     threats = [training._threat_of(made, epoch) for epoch in range(7)]
     sizes = [None if threat is None else threat.epsilon * 255 for threat in threats]
     assert sizes == [None, None, *(pytest.approx(size) for size in (0.5, 1.0, 1.5, 2.0, 2.0))]
 
 
-def test_training_attacks_inside_the_ball_and_in_evaluation_mode(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    crafted = []
-    original = training._attacked
+def test_training_attacks_inside_the_ball_and_in_evaluation_mode() -> None:
+    model, given = network(), step(threat=ThreatModel("linf", 2 / 255))
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    for images in (
+        objectives.attacked(model, given),
+        objectives._diverging(model, given.images, given.threat, given.rng),  # type: ignore[arg-type]
+    ):
+        assert 0 < (images - given.images).abs().max() <= 2 / 255 + 1e-6 and 0 <= images.min() <= images.max() <= 1
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items()), "statistics moved"
+    assert model.training
 
-    def watched(model, attack, images, labels, threat, rng):  # type: ignore[no-untyped-def]
-        before = {key: value.clone() for key, value in model.state_dict().items()}
-        result = original(model, attack, images, labels, threat, rng)
-        assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items()), "statistics moved"
-        crafted.append(((result - images).abs().amax().item(), threat.epsilon))
-        return result
 
-    monkeypatch.setattr(training, "_attacked", watched)
-    training.train(recipe(**ADVERSARIAL), tmp_path / "tiny", report=lambda _: None)
-    assert crafted and all(0 < size <= epsilon + 1e-6 for size, epsilon in crafted)
+def test_trades_pushes_predictions_apart() -> None:
+    model, given = network(), step()
+    threat = ThreatModel("linf", 8 / 255)
+    images = objectives._diverging(model, given.images, threat, given.rng)
+    noise = given.images + threat.epsilon * torch.randn(given.images.shape, generator=given.rng).sign()
+    model.eval()
+    with torch.no_grad():
+        clean = model(given.images)
+        found, random = (objectives._divergence(clean, model(x)).mean() for x in (images, noise.clamp(0, 1)))
+    assert found > 2 * random > 0
+    expected = torch.distributions.kl_divergence(
+        torch.distributions.Categorical(logits=clean), torch.distributions.Categorical(logits=clean.flip(1))
+    )
+    assert torch.allclose(objectives._divergence(clean, clean.flip(1)), expected, atol=1e-6)
+
+
+def test_the_gradient_penalty_is_the_squared_norm_of_the_input_gradient() -> None:
+    model = network().eval()
+    plain, penalised = (objectives.gradient_penalty(model, step(weight)) for weight in (0.0, 3.0))
+    images = step().images.requires_grad_()
+    losses = torch.nn.functional.cross_entropy(model(images), step().labels, reduction="sum")
+    (gradient,) = torch.autograd.grad(losses, images)
+    assert float((penalised - plain).detach()) == pytest.approx(3 * float(gradient.square().sum()) / len(images), 1e-4)
+    penalised.backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_mask_supervision_teaches_where_the_square_is(tmp_path: Path) -> None:
+    hits = {}
+    for weight in (0.0, 5.0):
+        made = recipe("mask-supervision", weight=weight, dataset={"name": "blobs", "params": {"n": 64}}, epochs=8)
+        out = tmp_path / f"weight{weight:.0f}"
+        trained(made, out)
+        model = load_model(discover(tmp_path, None, [out.name])[0], 32, "cpu", 64).network
+        batch = load(Blobs(n=64), Blobs(n=64).samples("test"), 32)
+        positive = batch.labels == 1
+        with torch.no_grad():
+            logits, margins = model.evidence(batch.images[positive])
+            assert torch.allclose(logits, model(batch.images[positive]), atol=1e-5)
+        cells = torch.nn.functional.adaptive_max_pool2d(batch.masks[positive][:, None].float(), margins.shape[1:])
+        peaks = margins.flatten(1).argmax(1, keepdim=True)
+        hits[weight] = float(cells.flatten(1).gather(1, peaks).mean())
+    assert hits[5.0] > 0.9 and hits[5.0] > hits[0.0]
+
+
+def test_mask_supervision_needs_a_map() -> None:
+    with pytest.raises(InputError, match="needs a model with a method evidence"):
+        objectives.mask_supervision(torch.nn.Flatten(), step())
+    vit = {"architecture": "vit_tiny_patch16_224", "options": {"img_size": 32, "embed_dim": 24, "depth": 1}}
+    with pytest.raises(InputError, match="no feature map"):
+        objectives.mask_supervision(registry.make("models", "timm", vit), step())
+
+
+def test_augmentation_moves_masks_with_images_and_corrupts_each_image() -> None:
+    given = step()
+    for seed in range(6):
+        images, masks = augmentation.turned(given.images, given.masks, torch.Generator().manual_seed(seed))
+        bright = (images[:, 0] > 0.55) & given.masks.any((1, 2))[:, None, None]
+        assert torch.equal(bright & masks, masks), "the mask is on the bright square"
+    torch.manual_seed(0)
+    changed = augmentation.corrupted(given.images)
+    apart = (changed - given.images).abs().amax((1, 2, 3))
+    assert len(apart[apart > 0].unique()) > 5 and (apart == 0).any(), "other changes for other images, some none"
+    assert changed.min() >= 0 and changed.max() <= 1
+
+
+def test_a_start_is_trained_on(tmp_path: Path) -> None:
+    start = recipe(name="first", submission="first")
+    with pytest.raises(InputError, match="train that first: fracbench train first --seed 0"):
+        trained(recipe(start="first"), tmp_path / "tiny")
+    trained(start, tmp_path / "first")
+    trained(start, tmp_path / "other", seed=1)
+    kept = trained(recipe(start="first", epochs=0, control=True), tmp_path / "tiny")
+    assert kept == (tmp_path / "first" / "weights.safetensors").read_bytes()
+    record = json.loads((tmp_path / "tiny" / "training.json").read_text())
+    assert record["start"]["submission"] == "first" and record["epochs"] == []
+    assert trained(recipe(start="first"), tmp_path / "more") != trained(recipe(), tmp_path / "anew")
+
+
+def test_a_control_has_its_bias_and_a_defence_its_plugin(tmp_path: Path) -> None:
+    trained(recipe(name="first"), tmp_path / "first")
+    defence = {"name": "rounded", "params": {"levels": 4}}
+    trained(recipe(start="first", epochs=0, fracture_bias=100.0, defence=defence), tmp_path / "tiny")
+    ours, theirs = (load_file(tmp_path / name / "weights.safetensors") for name in ("tiny", "first"))
+    assert torch.allclose(ours["network.fc.bias"] - theirs["network.fc.bias"], torch.tensor([0.0, 100.0]))
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours if key != "network.fc.bias")
+    rounded, plain = (
+        load_model(entry, 32, "cpu", 8).network for entry in discover(tmp_path, None, ["tiny", "first"])[::-1]
+    )
+    images = step().images
+    with torch.no_grad():
+        shift = torch.tensor([0.0, 100.0])
+        assert torch.allclose(rounded(images), plain((images * 3).round() / 3) + shift, atol=1e-4)
+    assert zero_gradient(rounded, images, step().labels).all(), "nothing passes the rounding"
 
 
 def test_weights_that_are_there_are_kept_unless_forced(tmp_path: Path) -> None:
-    path = training.train(recipe(), tmp_path / "tiny", report=lambda _: None)
-    weights = path.with_name("weights.safetensors")
-    before = weights.read_bytes()
+    before = trained(recipe(), tmp_path / "tiny")
     with pytest.raises(InputError, match="there already; pass --force"):
-        training.train(recipe(), tmp_path / "tiny", seed=1, report=lambda _: None)
-    assert weights.read_bytes() == before
-    training.train(recipe(), tmp_path / "tiny", seed=1, force=True, report=lambda _: None)
-    assert weights.read_bytes() != before
+        trained(recipe(), tmp_path / "tiny", seed=1)
+    assert (tmp_path / "tiny" / "weights.safetensors").read_bytes() == before
+    assert trained(recipe(), tmp_path / "tiny", seed=1, force=True) != before
 
 
-def test_a_control_has_its_bias(tmp_path: Path) -> None:
-    plain = training.train(recipe(), tmp_path / "a" / "tiny", report=lambda _: None)
-    biased = training.train(recipe(fracture_bias=100.0, control=True), tmp_path / "b" / "tiny", report=lambda _: None)
-    ours, theirs = (load_file(path.with_name("weights.safetensors")) for path in (biased, plain))
-    assert torch.allclose(ours["network.fc.bias"] - theirs["network.fc.bias"], torch.tensor([0.0, 100.0]))
-    assert all(torch.equal(ours[key], theirs[key]) for key in ours if key != "network.fc.bias")
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"threat": LINF}, "threat goes with"),
+        ({"objective": "trades"}, "they need one"),
+        ({"epochs": 0}, "needs a start"),
+        ({"batch_size": 100}, "64 training images are less than a batch of 100"),
+        ({"objective": "trades", "threat": {"norm": "l2", "epsilon": "1/2"}}, "implemented for linf"),
+    ],
+)
+def test_a_recipe_that_cannot_be_trained_is_one_line(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        trained(recipe(**changes), tmp_path / "tiny")
 
 
-def test_every_recipe_can_be_read_and_names_its_submission() -> None:
+def test_every_recipe_and_architecture_can_be_read() -> None:
     for name in recipes.names():
-        assert recipes.load(name).name == name
+        found = recipes.load(name)
+        assert found.name == name and OBJECTIVES[found.objective]
+        assert found.start is None or found.start in recipes.names()
+    assert set(recipes.architectures()) == {"resnet", "convnext", "vit", "mobilenet"}
+    for name in recipes.architectures():
+        model = registry.make("models", "timm", recipes.architecture(name).model.params)
+        assert sum(value.numel() for value in model.state_dict().values()) * 4 < 5_000_000, name
+    with pytest.raises(InputError, match="Did you mean 'resnet'"):
+        recipes.architecture("resnat")
+    standard = recipes.load("standard")
+    assert standard.submission_name("vit", 0) == "phantom-vit-standard"
+    assert standard.submission_name("vit", 2) == "phantom-vit-standard-seed2"

@@ -48,7 +48,7 @@ def main() -> None:
 @click.argument("kind", required=False)
 @_shown
 def list_(kind: str | None) -> None:
-    """List registered plugins of KIND, and the benchmarks and recipes that ship with fracbench."""
+    """List registered plugins of KIND, and the benchmarks, recipes and architectures that ship with fracbench."""
     from fracbench import recipes, registry, specs
 
     if kind is None or kind in registry.KINDS:
@@ -58,15 +58,13 @@ def list_(kind: str | None) -> None:
             width = max((len(row.name) for row in rows), default=0)
             for row in rows:
                 click.echo(f"  {row.name:<{width}}  {row.package}  {row.target}")
-    if kind in (None, "benchmarks"):
-        click.echo("benchmarks:")
-        for name in specs.names():
-            click.echo(f"  {name}")
-    if kind in (None, "recipes"):
-        click.echo("recipes:")
-        for name in recipes.names():
-            click.echo(f"  {name}")
-    if kind not in (None, "benchmarks", "recipes"):
+    shipped = {"benchmarks": specs.names, "recipes": recipes.names, "architectures": recipes.architectures}
+    for of, found in shipped.items():
+        if kind in (None, of):
+            click.echo(f"{of}:")
+            for name in found():
+                click.echo(f"  {name}")
+    if kind is not None and kind not in shipped:
         registry.names(kind)  # refuses a kind that is none
 
 
@@ -307,22 +305,23 @@ def data_(kind: str, data: str | None, splits: tuple[str, ...], out: Path | None
 
 @main.command()
 @click.argument("recipe")
+@click.option("--architecture", default="resnet", show_default=True, help="A small network of the zoo.")
 @click.option("--out", type=FOLDER, help="Submission folder to write.  [default: submissions/NAME as the recipe says]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--seed", type=int, help="Another seed than the recipe's.")
 @click.option("--force", is_flag=True, help="Replace weights that are there.")
 @_shown
-def train(recipe: str, out: Path | None, device: str, seed: int | None, force: bool) -> None:
-    """Train a starter from a RECIPE of the package into a submission folder."""
+def train(recipe: str, architecture: str, out: Path | None, device: str, seed: int | None, force: bool) -> None:
+    """Train a starter from a RECIPE of the package into a submission folder; goes on where it was broken off."""
     from fracbench import recipes
 
-    chosen = recipes.load(recipe)
+    chosen, network = recipes.load(recipe), recipes.architecture(architecture)
     from fracbench import training
     from fracbench.environment import pick_device
 
-    folder = out or Path("submissions") / chosen.submission
+    folder = out or Path("submissions") / chosen.submission_name(architecture, chosen.seed if seed is None else seed)
     written = training.train(
-        chosen, folder, device=pick_device(device), seed=seed, force=force, report=lambda line: click.echo(line)
+        chosen, network, folder, device=pick_device(device), seed=seed, force=force, report=click.echo
     )
     click.echo(f"wrote {written}")
     click.echo(f"next: fracbench run {folder.name}")

@@ -1,48 +1,92 @@
-"""Training recipes: YAML files shipped with the package, one for each starter."""
+"""Training recipes and the small architectures they are made for: YAML files shipped with the package."""
 
 from __future__ import annotations
 
 from importlib.resources import as_file, files
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fracbench.errors import InputError, did_you_mean
 from fracbench.schema import Name, PluginRef, ThreatSpec
 from fracbench.yamlio import read
 
+_ARCHITECTURES = "architectures"
 
-class Recipe(BaseModel):
-    """How a starter is trained. With a ``threat`` it is adversarial training on ``attack``.
 
-    The first ``clean_epochs`` see no attack, over the next ``warm_up_epochs`` epsilon grows to its full size.
-    ``fracture_bias`` is added to the fracture logit of the finished network, for controls.
-    """
-
+class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+
+class Architecture(_Strict):
+    """A small network of the zoo and the learning rate that suits it."""
+
+    title: str
+    model: PluginRef
+    learning_rate: float = Field(gt=0)
+
+
+class _Architectures(_Strict):
+    architectures: dict[Name, Architecture]
+
+
+class Recipe(_Strict):
+    """How a starter is trained; ``{architecture}`` in ``submission`` and ``title`` is filled in.
+
+    ``start`` names the recipe whose finished network, of the same architecture and seed, is trained on: twins share
+    their first epochs. Under a ``threat`` the first ``clean_epochs`` see no attack, and over the next
+    ``warm_up_epochs`` epsilon grows to its full size. ``learning_rate`` is a factor of the architecture's.
+    For controls: ``fracture_bias`` is added to the fracture logit of the finished network, and ``defence`` is the
+    model plugin that serves its weights, with these parameters beside the architecture's.
+    """
+
     name: Name
-    submission: Name
+    submission: str
     title: str
     dataset: PluginRef
     image_size: int = Field(ge=16)
-    model: PluginRef
     benchmarks: tuple[Name, ...]
-    epochs: int = Field(ge=1)
-    batch_size: int = Field(ge=2)
-    learning_rate: float = Field(gt=0)
+    start: Name | None = None
+    epochs: int = Field(ge=0)
+    batch_size: int = Field(default=32, ge=2)
+    learning_rate: float = Field(default=1.0, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
     seed: int = 0
+    objective: Literal["standard", "adversarial", "trades", "gradient-penalty", "mask-supervision"] = "standard"
+    weight: float = Field(default=1.0, ge=0)
+    corruptions: bool = False
     threat: ThreatSpec | None = None
     attack: PluginRef = PluginRef(name="pgd", params={"steps": 3})
     clean_epochs: int = Field(default=0, ge=0)
     warm_up_epochs: int = Field(default=0, ge=0)
     control: bool = False
     fracture_bias: float = 0.0
+    defence: PluginRef | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Recipe:
+        if (self.objective in ("adversarial", "trades")) != (self.threat is not None):
+            raise ValueError("a threat goes with the objectives adversarial and trades, and they need one")
+        if self.epochs == 0 and self.start is None:
+            raise ValueError("a recipe without epochs needs a start")
+        return self
+
+    def submission_name(self, architecture: str, seed: int) -> str:
+        """Name of the submission this recipe makes: the seed is in it where it is not the recipe's."""
+        name = self.submission.format(architecture=architecture)
+        return name if seed == self.seed else f"{name}-seed{seed}"
+
+    def served(self, model: PluginRef) -> PluginRef:
+        """The model of the submission: the architecture's, behind the defence if there is one."""
+        if self.defence is None:
+            return model
+        return PluginRef(name=self.defence.name, params=model.params | self.defence.params)
 
 
 def names() -> list[str]:
     """Names of the shipped recipes."""
-    return sorted(file.name.removesuffix(".yaml") for file in files(__name__).iterdir() if file.name.endswith(".yaml"))
+    found = (file.name.removesuffix(".yaml") for file in files(__name__).iterdir() if file.name.endswith(".yaml"))
+    return sorted(set(found) - {_ARCHITECTURES})
 
 
 def load(name: str) -> Recipe:
@@ -51,3 +95,18 @@ def load(name: str) -> Recipe:
         raise InputError(f"unknown recipe '{name}'.{did_you_mean(name, names())} Recipes are: {', '.join(names())}")
     with as_file(files(__name__) / f"{name}.yaml") as path:
         return read(path, Recipe)
+
+
+def architectures() -> dict[str, Architecture]:
+    """The small architectures of the zoo, by name."""
+    with as_file(files(__name__) / f"{_ARCHITECTURES}.yaml") as path:
+        return read(path, _Architectures).architectures
+
+
+def architecture(name: str) -> Architecture:
+    """One of them; ``InputError`` with the nearest name when there is none."""
+    known = architectures()
+    if name not in known:
+        hint = did_you_mean(name, known)
+        raise InputError(f"unknown architecture '{name}'.{hint} Architectures are: {', '.join(known)}")
+    return known[name]

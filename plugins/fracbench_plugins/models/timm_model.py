@@ -72,11 +72,25 @@ class TimmModel(nn.Module):
                 raise InputError(f"{name} must have {wanted}; got {len(values)}")
             self.register_buffer(name, values.view(1, -1, 1, 1), persistent=False)
 
-    def forward(self, images: Images) -> Logits:
+    def _prepared(self, images: Images) -> Tensor:
         if self.image_size is not None and images.shape[-1] != self.image_size:
             images = functional.interpolate(
                 images, size=(self.image_size, self.image_size), mode="bilinear", align_corners=False, antialias=True
             )
-        given = images.expand(-1, self.channels, -1, -1)
-        logits: Tensor = self.network((given - self.mean) / self.std)
+        return (images.expand(-1, self.channels, -1, -1) - self.mean) / self.std
+
+    def _two(self, logits: Tensor) -> Tensor:
         return logits if self.logits == 2 else torch.cat([-logits / 2, logits / 2], dim=1)
+
+    def forward(self, images: Images) -> Logits:
+        return self._two(self.network(self._prepared(images)))
+
+    def evidence(self, images: Images) -> tuple[Logits, Tensor]:
+        """Logits, and the fracture margin (batch, h, w) at each place of the last feature map, before pooling."""
+        features = self.network.forward_features(self._prepared(images))
+        head = self.network.get_classifier()
+        if features.ndim != 4 or features.shape[1] != getattr(head, "in_features", None):
+            raise InputError("this architecture has no feature map that its last linear layer could read")
+        local = self._two(head(features.movedim(1, -1)).flatten(0, 2))
+        margins = (local[:, 1] - local[:, 0]).unflatten(0, (len(features), *features.shape[2:]))
+        return self._two(self.network.forward_head(features)), margins

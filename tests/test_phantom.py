@@ -1,4 +1,4 @@
-"""The hand phantom: exact masks, the same on every machine, and shortcuts where they were planted."""
+"""The phantom: exact masks, the same on every machine, and shortcuts where they were planted."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fracbench.contracts import InputError
-from fracbench_plugins.datasets.hand_phantom import LURES, SPLITS, HandPhantom, make, shelf
-from fracbench_plugins.datasets.hand_phantom.acquisition import SITES
-from fracbench_plugins.datasets.hand_phantom.anatomy import draw_patient
-from fracbench_plugins.datasets.hand_phantom.fractures import KINDS, draw_fracture, outline
-from fracbench_plugins.datasets.hand_phantom.geometry import Bone, Fragment, Grid, Shape, Surface, paths
-from fracbench_plugins.datasets.hand_phantom.reader import second_outlines
-from fracbench_plugins.datasets.hand_phantom.scene import VIEWS, _broken, _field, _Pose, draw_tempting
+from fracbench_plugins.datasets.phantom import Phantom, shelf
+from fracbench_plugins.datasets.phantom.acquisition import SITES
+from fracbench_plugins.datasets.phantom.anatomy import draw_patient
+from fracbench_plugins.datasets.phantom.draw import LURES, SPLITS, make
+from fracbench_plugins.datasets.phantom.fractures import KINDS, draw_fracture, outline
+from fracbench_plugins.datasets.phantom.geometry import Bone, Fragment, Grid, Shape, Surface, paths
+from fracbench_plugins.datasets.phantom.reader import second_outlines
+from fracbench_plugins.datasets.phantom.scene import VIEWS, _broken, _field, _Pose, draw_tempting
 
 # of the first four test pictures; another value means other data, and every result on it is void
-PINNED = "7201a2ea721397e2fee2ae38832cba4e7f9dcd2597a40c4e7708743dd00920d9"
+PINNED = "7672f3cb20f3a08cc572806fd33acd7ed9007d7aa35a80493245279d3ebfe7b9"
 RNG = np.random.default_rng(3)
 
 
@@ -35,7 +36,7 @@ def surface(lean: float = 0.3, gap: float = 1.0, place: float = 0.0) -> Surface:
 def test_the_bytes_are_the_pinned_ones() -> None:
     total = hashlib.sha256()
     for index in range(4):
-        picture = make(0, "test", index)
+        picture = make(0, "test", index, 0.5)
         total.update(picture.pixels.tobytes() + np.packbits(picture.instances).tobytes())
     assert total.hexdigest() == PINNED
 
@@ -89,7 +90,7 @@ def test_masks_hold_the_change_a_fracture_makes(child: bool) -> None:
 
 def test_what_a_label_decides_is_the_fracture_and_nothing_else() -> None:
     """Normal and fractured pictures have the same anatomy, age, view and look-alikes."""
-    facts = [make(0, "test", i).facts for i in range(120)]
+    facts = [make(0, "test", i, 0.5).facts for i in range(120)]
     for key in ("child", "view"):
         values = sorted({str(f[key]) for f in facts})
         for value in values:
@@ -127,7 +128,7 @@ def test_shortcuts_agree_with_the_label_as_often_as_planted(split: str) -> None:
 
 
 def test_patients_never_cross_splits_and_some_have_two_pictures() -> None:
-    dataset = HandPhantom(train=32, val=32, test=32)
+    dataset = Phantom(train=32, val=32, test=32)
     groups = {split: [sample.group for sample in dataset.samples(split)] for split in SPLITS}
     for one in SPLITS:
         for other in SPLITS:
@@ -136,7 +137,7 @@ def test_patients_never_cross_splits_and_some_have_two_pictures() -> None:
 
 
 def test_samples_tell_what_they_show() -> None:
-    dataset = HandPhantom(train=32, val=32, test=32)
+    dataset = Phantom(train=32, val=32, test=32)
     for sample in dataset.samples("test"):
         picture = dataset.read(sample)
         assert picture.image.shape == (256, 256) and len(picture.instances) <= 3
@@ -147,18 +148,18 @@ def test_samples_tell_what_they_show() -> None:
 
 
 def test_a_longer_test_split_begins_with_the_shorter_one() -> None:
-    short, long = HandPhantom(test=32).samples("test"), HandPhantom(test=64).samples("test")
-    assert long[:32] == short and HandPhantom(test=32).fingerprint("test") != HandPhantom(test=64).fingerprint("test")
+    short, long = Phantom(test=32).samples("test"), Phantom(test=64).samples("test")
+    assert long[:32] == short and Phantom(test=32).fingerprint("test") != Phantom(test=64).fingerprint("test")
 
 
 def test_a_damaged_or_missing_cache_gives_the_same_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FRACBENCH_CACHE", str(tmp_path))
     monkeypatch.setattr(shelf, "SHARD", 2)
-    first = shelf.shard(0, "val", 0, lambda index: make(0, "val", index))
+    first = shelf.shard(0, "val", 0.5, 0, lambda index: make(0, "val", index, 0.5))
     (file,) = tmp_path.rglob("*.npz")
-    kept = shelf.shard(0, "val", 0, lambda index: pytest.fail("made again"))
+    kept = shelf.shard(0, "val", 0.5, 0, lambda index: pytest.fail("made again"))
     file.write_bytes(file.read_bytes()[:1000])
-    again = shelf.shard(0, "val", 0, lambda index: make(0, "val", index))
+    again = shelf.shard(0, "val", 0.5, 0, lambda index: make(0, "val", index, 0.5))
     for pictures in (kept, again):
         for one, other in zip(first, pictures, strict=True):
             assert np.array_equal(one.pixels, other.pixels) and np.array_equal(one.instances, other.instances)
@@ -166,7 +167,7 @@ def test_a_damaged_or_missing_cache_gives_the_same_pictures(tmp_path: Path, monk
 
 
 def test_the_second_reader_outlines_the_same_fracture_otherwise() -> None:
-    picture = make(0, "test", 1)
+    picture = make(0, "test", 1, 0.5)
     other = second_outlines(picture.instances, "test-00001")
     assert np.array_equal(other, second_outlines(picture.instances, "test-00001"))
     assert other.shape == picture.instances.shape and other.any((1, 2)).all()
@@ -183,8 +184,8 @@ def test_patients_differ_and_children_have_growth_plates() -> None:
 
 def test_wrong_parameters_are_one_line() -> None:
     with pytest.raises(InputError, match="leave --data out"):
-        HandPhantom(root="x")
+        Phantom(root="x")
     with pytest.raises(InputError, match="test must be at least 2"):
-        HandPhantom(test=1)
+        Phantom(test=1)
     with pytest.raises(InputError, match="has no split 'tets'"):
-        HandPhantom().samples("tets")
+        Phantom().samples("tets")

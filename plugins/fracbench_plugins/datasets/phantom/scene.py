@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, distance_transform_edt, gaussian_filter
 
-from fracbench_plugins.datasets.hand_phantom.acquisition import (
+from fracbench_plugins.datasets.phantom.acquisition import (
     CORTICAL,
     FAT,
     LEAD,
@@ -22,13 +22,13 @@ from fracbench_plugins.datasets.hand_phantom.acquisition import (
     develop,
     expose,
 )
-from fracbench_plugins.datasets.hand_phantom.anatomy import Patient, Tube
-from fracbench_plugins.datasets.hand_phantom.fractures import draw_fracture, outline
-from fracbench_plugins.datasets.hand_phantom.geometry import Bone, Grid, Plane, Shape, paths
+from fracbench_plugins.datasets.phantom.anatomy import Patient, Tube
+from fracbench_plugins.datasets.phantom.fractures import draw_fracture, outline
+from fracbench_plugins.datasets.phantom.geometry import Bone, Grid, Plane, Shape, paths
 
 SIDE = 256
 # middle of the picture (x, y) and its width, mm in an adult
-VIEWS = {"wrist": (0.0, 10.0, 58.0), "hand": (-2.0, -52.0, 84.0), "fingers": (-2.0, -92.0, 62.0)}
+VIEWS = {"wrist": (0.0, 10.0, 58.0), "hand": (-2.0, -52.0, 70.0), "fingers": (-2.0, -92.0, 58.0)}
 GLYPHS = {
     "L": ("10000", "10000", "10000", "10000", "10000", "10000", "11111"),
     "R": ("11110", "10001", "10001", "11110", "10100", "10010", "10001"),
@@ -63,8 +63,15 @@ def draw_tempting(rng: np.random.Generator, fractured: bool, lure: float, shifte
     return Tempting("R" if marker else "L", cast, SHIFTED if shifted_site else SITES[0] if site else other)
 
 
-def render(rng: np.random.Generator, patient: Patient, view: str, fractured: bool, tempting: Tempting) -> Picture:
-    """Draw one picture. What a label decides is drawn last, so that both labels share the rest."""
+def render(
+    rng: np.random.Generator,
+    own: np.random.Generator,
+    patient: Patient,
+    view: str,
+    fractured: bool,
+    tempting: Tempting,
+) -> Picture:
+    """Draw one picture. ``rng`` poses the patient; ``own`` draws what differs from another picture in this pose."""
     x, y, width = VIEWS[view]
     grid = Grid(SIDE, width * patient.scale * rng.uniform(0.94, 1.1) / SIDE)
     pose = _Pose(rng, x * patient.scale, y * patient.scale)
@@ -74,16 +81,15 @@ def render(rng: np.random.Generator, patient: Patient, view: str, fractured: boo
     texture = 1 + 0.10 * _noise(rng, (1.2, 0.5), (3.0, 0.5))
     covered, half = _tissue(grid, [pose.tube(tube) for tube in patient.tissue], patient)
     field_ = _field(rng)
-    shots = np.random.default_rng(rng.integers(2**63))
     attenuation = covered
     if tempting.cast:
-        attenuation = attenuation + _cast(rng, half, patient)
-    attenuation = attenuation + LEAD * 2.0 * _marker(rng, tempting.marker, field_)
+        attenuation = attenuation + _cast(own, half, patient)
+    attenuation = attenuation + LEAD * 2.0 * _marker(own, tempting.marker, field_)
     whole = {name: _bone_attenuation(grid, shape, texture, patient.density) for name, shape in shapes.items()}
     changes: list[tuple[tuple[slice, slice], Plane, str, str]] = []
     if fractured:
-        for bone, place in _broken(rng, grid, bones, field_):
-            fracture = draw_fracture(rng, bone, place, patient.child)
+        for bone, place in _broken(own, grid, bones, field_):
+            fracture = draw_fracture(own, bone, place, patient.child)
             shape = Shape(bone, fracture.shape.fragments, fracture.shape.buckles, shapes[bone.name].canals)
             box, before = whole[bone.name]
             _, after = _bone_attenuation(grid, shape, texture, patient.density)
@@ -91,7 +97,7 @@ def render(rng: np.random.Generator, patient: Patient, view: str, fractured: boo
             changes.append((box, after - before, fracture.kind, bone.name))
     for box, of in whole.values():
         attenuation[box] += of
-    pixels = develop(expose(shots, attenuation, tempting.site), field_, tempting.site, contrast)
+    pixels = develop(expose(own, attenuation, tempting.site), field_, tempting.site, contrast)
     masks = np.zeros((len(changes), SIDE, SIDE), bool)
     for mask, (box, change, _, _) in zip(masks, changes, strict=True):
         mask[box] = outline(change)
@@ -213,11 +219,11 @@ def _broken(
 ) -> list[tuple[Bone, float]]:
     """One to three bones with the place of their fracture, all inside the field."""
     # where no long bone is well in view: a small one, nearer to the edge, looked for longer
-    searches = ((18, 6.0, 8), (18, 2.0, 40), (6, 2.0, 400))
+    searches = ((28, 6.0, 8), (18, 2.0, 40), (6, 2.0, 400))
     found = next(filter(None, (_places(rng, grid, bones, field_, *search) for search in searches)))
-    # the forearm and the long bones of the hand break most often
+    # the forearm breaks most often, carpals least
     weights = np.array(
-        [6.0 if b.name in ("radius", "ulna") else 1.0 if b.middle == b.distal else 2.0 for b, _ in found]
+        [6.0 if b.name in ("radius", "ulna") else 0.25 if b.middle == b.distal else 2.0 for b, _ in found]
     )
     count = min(len(found), int(rng.choice((1, 2, 3), p=(0.78, 0.17, 0.05))))
     chosen = rng.choice(len(found), count, replace=False, p=weights / weights.sum())

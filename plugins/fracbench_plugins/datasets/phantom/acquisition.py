@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, zoom
 
-from fracbench_plugins.datasets.hand_phantom.geometry import Plane
+from fracbench_plugins.datasets.phantom.geometry import Plane
 
 CORTICAL, TRABECULAR, MUSCLE, FAT, SKIN = 0.0604, 0.0330, 0.0215, 0.0188, 0.0224
 PLASTER, LEAD = 0.0480, 3.0

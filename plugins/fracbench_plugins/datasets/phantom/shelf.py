@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from fracbench.files import cache_dir, write_atomic
 
-from fracbench_plugins.datasets.hand_phantom.scene import SIDE, Picture
+from fracbench_plugins.datasets.phantom.scene import SIDE, Picture
 
 SHARD = 32
 
@@ -23,18 +23,18 @@ SHARD = 32
 def _code() -> str:
     """Hash of the code that draws: pictures of an earlier version are never taken for this one's."""
     total = hashlib.sha256()
-    for file in sorted(Path(__file__).parent.glob("*.py")):
-        total.update(file.read_bytes())
+    for name in ("acquisition", "anatomy", "draw", "fractures", "geometry", "scene"):
+        total.update(Path(__file__).with_name(f"{name}.py").read_bytes())
     return total.hexdigest()[:16]
 
 
-def _path(seed: int, split: str, number: int) -> Path:
-    return cache_dir() / f"hand-phantom-{_code()}" / f"{seed}-{split}-{number:04d}.npz"
+def _path(seed: int, split: str, lure: float, number: int) -> Path:
+    return cache_dir() / f"phantom-{_code()}" / f"{seed}-{split}-{lure:g}-{number:04d}.npz"
 
 
-def shard(seed: int, split: str, number: int, make: Callable[[int], Picture]) -> list[Picture]:
+def shard(seed: int, split: str, lure: float, number: int, make: Callable[[int], Picture]) -> list[Picture]:
     """Pictures ``32 number`` to ``32 number + 31`` of a split, from the cache where they are whole there."""
-    path = _path(seed, split, number)
+    path = _path(seed, split, lure, number)
     try:
         return _unpack(path.read_bytes())
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
@@ -44,8 +44,8 @@ def shard(seed: int, split: str, number: int, make: Callable[[int], Picture]) ->
         return pictures
 
 
-def is_kept(seed: int, split: str, number: int) -> bool:
-    return _path(seed, split, number).is_file()
+def is_kept(seed: int, split: str, lure: float, number: int) -> bool:
+    return _path(seed, split, lure, number).is_file()
 
 
 def _pack(pictures: list[Picture]) -> bytes:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fracbench_plugins.datasets.hand_phantom.geometry import Bone
+from fracbench_plugins.datasets.phantom.geometry import Bone
 
 # Adult means in mm, thumb to little finger: metacarpal, proximal, middle and distal phalanx (Buryanov and Kotiuk 2010)
 RAYS = (

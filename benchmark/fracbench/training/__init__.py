@@ -1,0 +1,216 @@
+"""Trains a starter from a recipe into a submission folder: seeded, resumable, repeatable on one CPU."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fracbench import registry
+from fracbench.contracts import Attack, label_margin
+from fracbench.data import load
+from fracbench.errors import InputError
+from fracbench.models import undisturbed
+from fracbench.recipes import Architecture, Recipe
+from fracbench.schema import ThreatModel
+from fracbench.submissions import Entry, discover, file_hash, valid_name, weights_file
+from fracbench.training import augmentation
+from fracbench.training.checkpoint import State, path_of
+from fracbench.training.objectives import OBJECTIVES, Step
+from fracbench.training.writing import finished, write
+from fracbench.weights import load_weights
+
+VALIDATION_STEPS = 10
+CHUNK = 128  # images predicted at once on validation
+
+
+class _Split:
+    """A whole split in memory: images, labels, the union of masks, and the index of each image's group."""
+
+    def __init__(self, dataset: Any, split: str, size: int, device: str) -> None:
+        samples = dataset.samples(split)
+        batches = [load(dataset, samples[i : i + 256], size) for i in range(0, len(samples), 256)]
+        self.images = torch.cat([batch.images for batch in batches]).to(device)
+        self.labels = torch.cat([batch.labels for batch in batches]).to(device)
+        self.masks = torch.cat([batch.masks for batch in batches]).to(device)
+        names = [sample.group for sample in samples]
+        _, self.group = np.unique(names, return_inverse=True)
+
+    def order(self, rng: torch.Generator) -> Tensor:
+        """All images in random order, those of one group side by side: a batch compares a patient with itself."""
+        rank = torch.randperm(int(self.group.max()) + 1, generator=rng)
+        return torch.argsort(rank[torch.from_numpy(self.group)], stable=True)
+
+
+def train(
+    recipe: Recipe,
+    architecture: Architecture,
+    out: Path,
+    *,
+    device: str = "cpu",
+    seed: int | None = None,
+    force: bool = False,
+    report: Callable[[str], None] = print,
+) -> Path:
+    """Train ``recipe`` and write ``weights.safetensors``, ``training.json`` and ``submission.yaml`` to ``out``.
+
+    Keeps the epoch with the best validation balanced accuracy, robust where the recipe has a threat. A training that
+    was broken off goes on from its last whole epoch, to the same weights. Refuses to replace weights that are there
+    unless ``force``. Returns the submission file.
+    """
+    used_seed = recipe.seed if seed is None else seed
+    _check(recipe, out, used_seed, force)
+    start = _start(recipe, architecture, out, used_seed)
+    torch.manual_seed(used_seed)
+    model: nn.Module = registry.make("models", architecture.model.name, architecture.model.params)
+    if start is not None and (path := weights_file(start)) is not None:
+        load_weights(model, path)
+    model = model.to(device).to(memory_format=torch.channels_last)
+    log: list[dict[str, float]] = []
+    seconds, state = 0.0, model.state_dict()
+    if recipe.epochs:
+        checkpoint = path_of({
+            "recipe": recipe.model_dump(mode="json"), "architecture": architecture.model_dump(mode="json"),
+            "seed": used_seed, "device": device, "torch": str(torch.__version__),
+            "start": file_hash(path) if start is not None and path is not None else None,
+        })  # fmt: skip
+        reached = _fit(recipe, architecture, model, used_seed, device, checkpoint, report)
+        state, log, seconds = reached.best_state, reached.log, reached.seconds
+    state = finished(model, state, recipe.fracture_bias)
+    written = write(recipe, architecture, out, state, log, seed=used_seed, seconds=seconds, device=device, start=start)
+    if recipe.epochs:
+        checkpoint.unlink(missing_ok=True)
+    return written
+
+
+def _check(recipe: Recipe, out: Path, seed: int, force: bool) -> None:
+    if (out / "weights.safetensors").exists() and not force:
+        raise InputError(f"{out}/weights.safetensors is there already; pass --force to replace it")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; give a folder with --out")
+    if not valid_name(out.resolve().name):
+        raise InputError(f"'{out.resolve().name}' cannot name a submission; use lower case, digits and -")
+    if not 0 <= seed < 2**63:
+        raise InputError(f"seed {seed} is not between 0 and 2^63")
+
+
+def _start(recipe: Recipe, architecture: Architecture, out: Path, seed: int) -> Entry | None:
+    """The submission beside ``out`` that a recipe trains on: of the start's recipe, the same model and seed."""
+    if recipe.start is None:
+        return None
+    beside = out.resolve().parent
+    entries = discover(beside, None) if any(beside.glob("*/submission.yaml")) else []
+    for entry in entries:
+        made = entry.submission
+        if (made.training.recipe, made.training.seed, made.model) == (recipe.start, seed, architecture.model):
+            return entry
+    raise InputError(
+        f"{recipe.name} goes on from {recipe.start} with the same architecture and seed, which is not in {beside}; "
+        f"train that first: fracbench train {recipe.start} --seed {seed}, with the same --architecture"
+    )
+
+
+def _fit(
+    recipe: Recipe,
+    architecture: Architecture,
+    model: nn.Module,
+    seed: int,
+    device: str,
+    checkpoint: Path,
+    report: Callable[[str], None],
+) -> State:
+    """All epochs, from the checkpoint where there is one."""
+    report(f"reading {recipe.dataset.name}")
+    dataset = registry.make("datasets", recipe.dataset.name, recipe.dataset.params)
+    training = _Split(dataset, "train", recipe.image_size, device)
+    validation = _Split(dataset, "val", recipe.image_size, device)
+    rate = architecture.learning_rate * recipe.learning_rate
+    optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=recipe.weight_decay)
+    batches = len(training.images) // recipe.batch_size
+    if not batches:
+        raise InputError(f"{len(training.images)} training images are less than a batch of {recipe.batch_size}")
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=recipe.epochs * batches, pct_start=0.2)
+    state = State(model, optimiser, schedule, torch.Generator().manual_seed(seed))
+    if state.load(checkpoint, device):
+        report(f"going on after epoch {state.epoch} of {recipe.epochs}")
+    began, before = time.perf_counter(), state.seconds
+    for epoch in range(state.epoch, recipe.epochs):
+        loss = _epoch(recipe, state, training, _threat_of(recipe, epoch), batches, device)
+        scores = _validate(recipe, model, validation, torch.Generator().manual_seed(seed))
+        row = {"epoch": epoch + 1, "loss": round(loss, 4), **scores}
+        state.log.append(row)
+        state.epoch, state.seconds = epoch + 1, before + time.perf_counter() - began
+        if scores.get("robust", scores["clean"]) >= state.best:  # of equals the later, longer trained one
+            state.best = scores.get("robust", scores["clean"])
+            state.best_state = {key: value.detach().cpu().clone() for key, value in model.state_dict().items()}
+        state.save(checkpoint)
+        report(_line(row, recipe.epochs, state.seconds))
+    return state
+
+
+def _line(row: dict[str, float], epochs: int, seconds: float) -> str:
+    numbers = " ".join(f"{key} {value:.3f}" for key, value in row.items() if key != "epoch")
+    left = seconds / row["epoch"] * (epochs - row["epoch"])
+    return f"epoch {row['epoch']} of {epochs}: {numbers} ({seconds:.0f} s, {left // 60:.0f}:{left % 60:02.0f} left)"
+
+
+def _epoch(
+    recipe: Recipe, state: State, training: _Split, threat: ThreatModel | None, batches: int, device: str
+) -> float:
+    """One pass over the training images; returns the mean loss."""
+    state.model.train()
+    attack: Attack = registry.make("attacks", recipe.attack.name, recipe.attack.params)
+    objective, kind, total = OBJECTIVES[recipe.objective], torch.device(device).type, 0.0
+    for chosen in training.order(state.rng).split(recipe.batch_size)[:batches]:
+        at = chosen.to(device)
+        images, masks = augmentation.turned(training.images[at], training.masks[at], state.rng)
+        if recipe.corruptions:
+            images = augmentation.corrupted(images)
+        step = Step(images, training.labels[at], masks, threat, attack, recipe.weight, state.rng)
+        with torch.autocast(kind, dtype=torch.bfloat16, enabled=kind == "cuda"):
+            loss = objective(state.model, step)
+        state.optimiser.zero_grad()
+        loss.backward()
+        state.optimiser.step()
+        state.schedule.step()
+        total += float(loss.detach())
+    return total / batches
+
+
+def _threat_of(recipe: Recipe, epoch: int) -> ThreatModel | None:
+    """None in the clean epochs, then epsilon grows linearly: from scratch at full size nothing is learnt."""
+    if recipe.threat is None or epoch < recipe.clean_epochs:
+        return None
+    share = min(1.0, (epoch - recipe.clean_epochs + 1) / (recipe.warm_up_epochs + 1))
+    full = recipe.threat.model
+    return ThreatModel(full.norm, full.epsilon * share)
+
+
+def _validate(recipe: Recipe, model: nn.Module, split: _Split, rng: torch.Generator) -> dict[str, float]:
+    """Balanced accuracy on clean images and, with a threat, under a short PGD."""
+    threat = recipe.threat.model if recipe.threat else None
+    pgd: Attack = registry.make("attacks", "pgd", {"steps": VALIDATION_STEPS})
+    with undisturbed(model):
+        scores = {"clean": _balanced_accuracy(model, _chunks(split), split.labels)}
+        if threat:
+            tried = ((pgd(model, x, y, threat, generator=rng), y) for x, y in _chunks(split))
+            scores["robust"] = _balanced_accuracy(model, tried, split.labels)
+    return scores
+
+
+def _chunks(split: _Split) -> Iterator[tuple[Tensor, Tensor]]:
+    yield from zip(split.images.split(CHUNK), split.labels.split(CHUNK), strict=True)
+
+
+def _balanced_accuracy(model: nn.Module, chunks: Iterator[tuple[Tensor, Tensor]], labels: Tensor) -> float:
+    correct = []
+    for images, truth in chunks:
+        with torch.no_grad():
+            correct.append(label_margin(model(images), truth) > 0)
+    right = torch.cat(correct)
+    return float(sum(right[labels == label].float().mean() for label in (0, 1)) / 2)

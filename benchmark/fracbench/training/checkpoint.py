@@ -1,0 +1,64 @@
+"""A training that was broken off goes on from its last whole epoch."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fracbench.files import cache_dir, write_atomic
+
+
+@dataclass
+class State:
+    """Everything the next epoch depends on, and what has been found so far."""
+
+    model: nn.Module
+    optimiser: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    rng: torch.Generator
+    epoch: int = 0
+    seconds: float = 0.0
+    best: float = -1.0
+    best_state: dict[str, Tensor] = field(default_factory=dict)
+    log: list[dict[str, float]] = field(default_factory=list)
+
+    _PARTS = ("model", "optimiser", "schedule")
+    _VALUES = ("epoch", "seconds", "best", "best_state", "log")
+
+    def save(self, path: Path) -> None:
+        """Write it; a disk that cannot be written makes a broken training start anew, no more."""
+        content: dict[str, Any] = {name: getattr(self, name).state_dict() for name in self._PARTS}
+        content |= {name: getattr(self, name) for name in self._VALUES}
+        content |= {"rng": self.rng.get_state(), "torch_rng": torch.get_rng_state()}
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        with contextlib.suppress(OSError):
+            write_atomic(path, buffer.getvalue())
+
+    def load(self, path: Path, device: str) -> bool:
+        """Take it up where ``path`` holds it whole; says whether it did."""
+        try:
+            content = torch.load(io.BytesIO(path.read_bytes()), map_location=device, weights_only=True)
+        except (OSError, RuntimeError, EOFError, ValueError):
+            return False
+        for name in self._PARTS:
+            getattr(self, name).load_state_dict(content[name])
+        for name in self._VALUES:
+            setattr(self, name, content[name])
+        self.rng.set_state(content["rng"].cpu())
+        torch.set_rng_state(content["torch_rng"].cpu())
+        return True
+
+
+def path_of(determines: dict[str, Any]) -> Path:
+    """Where the checkpoint of a training is kept, by everything that determines it."""
+    text = json.dumps(determines, sort_keys=True)
+    return cache_dir() / "training" / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.pt"

@@ -1,0 +1,66 @@
+"""A trained network as a submission like anyone's: weights, YAML, and the record of its training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from fracbench.files import write_atomic
+from fracbench.recipes import Architecture, Recipe
+from fracbench.submissions import Entry, file_hash
+
+
+def finished(model: nn.Module, state: dict[str, Tensor], fracture_bias: float) -> dict[str, Tensor]:
+    """The weights on the CPU, with ``fracture_bias`` on the fracture logit of the last linear layer."""
+    last = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)][-1]
+    done = {key: value.detach().cpu().clone().contiguous() for key, value in state.items()}
+    done[f"{last}.bias"][-1] += fracture_bias
+    return done
+
+
+def write(
+    recipe: Recipe,
+    architecture: Architecture,
+    out: Path,
+    state: dict[str, Tensor],
+    log: list[dict[str, float]],
+    *,
+    seed: int,
+    seconds: float,
+    device: str,
+    start: Entry | None,
+) -> Path:
+    """Write the three files, the YAML last; ``seconds`` are those of this recipe, without its start's."""
+    weights = out / "weights.safetensors"
+    write_atomic(weights, save(state))
+    kept = max(log, key=lambda row: (row.get("robust", row["clean"]), row["epoch"]), default=None)
+    record: dict[str, Any] = {
+        "recipe": recipe.model_dump(mode="json"), "architecture": architecture.model_dump(mode="json"), "seed": seed,
+        "threads": torch.get_num_threads(), "torch": str(torch.__version__), "device": device,
+        "seconds": round(seconds, 1), "kept_epoch": kept["epoch"] if kept else None, "epochs": log,
+        "start": {"submission": start.name, "sha256": file_hash(start.folder / "weights.safetensors")}
+        if start else None,
+    }  # fmt: skip
+    write_atomic(out / "training.json", (json.dumps(record, indent=1) + "\n").encode())
+    threat = f"{recipe.threat.norm} {recipe.threat.epsilon}" if recipe.threat else None
+    submission = {
+        "name": out.resolve().name,
+        "title": recipe.title.format(architecture=architecture.title),
+        "authors": ["The fracbench contributors"],
+        "licence": "Apache-2.0",
+        "benchmarks": list(recipe.benchmarks),
+        "model": recipe.served(architecture.model).model_dump(mode="json"),
+        "weights": {"file": weights.name, "sha256": file_hash(weights)},
+        "training": {"data": recipe.dataset.name, "recipe": recipe.name, "threat": threat, "seed": seed,
+                     "seconds": round(seconds, 1), "device": device},
+        "control": recipe.control,
+    }  # fmt: skip
+    text = yaml.safe_dump(submission, sort_keys=False, allow_unicode=True)
+    write_atomic(out / "submission.yaml", f"# written by `fracbench train {recipe.name}`\n{text}".encode())
+    return out / "submission.yaml"

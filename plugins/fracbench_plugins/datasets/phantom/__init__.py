@@ -1,0 +1,101 @@
+"""Radiographs of virtual hands and wrists whose fractures are known exactly.
+
+Rays through parametric anatomy, fractures as geometry, a detector with scatter, blur and noise, virtual sites.
+``docs/phantom.md`` says what it is not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain, islice
+from typing import ClassVar
+
+import numpy as np
+from fracbench.contracts import InputError, Radiograph, Sample
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+
+from fracbench_plugins.datasets.phantom import shelf
+from fracbench_plugins.datasets.phantom.draw import LURE, LURES, SPLITS, make
+from fracbench_plugins.datasets.phantom.reader import second_outlines
+from fracbench_plugins.datasets.phantom.scene import Picture
+
+
+@lru_cache(maxsize=64)
+def _shard(seed: int, split: str, lure: float, number: int) -> list[Picture]:
+    return shelf.shard(seed, split, lure, number, lambda index: make(seed, split, index, lure))
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """Made by the package: 256 x 256 pixels, 8 bit, odd indices fractured with one to three instances.
+
+    ``train``, ``val`` and ``test`` count images; ``test-shift-site`` (a site never trained on) and
+    ``test-shift-shortcut`` (planted shortcuts reversed) have as many as ``test``. ``lure`` is the probability that
+    a planted shortcut agrees with the label in training. The group is the virtual patient. Metadata: view, child,
+    site, marker, cast, kinds, and the subtlety of the plainest instance.
+    """
+
+    root: object = None
+    train: int = 8000
+    val: int = 1000
+    test: int = 128
+    seed: int = 0
+    lure: float = LURE
+
+    splits: ClassVar[tuple[str, ...]] = SPLITS
+
+    def __post_init__(self) -> None:
+        if self.root is not None:
+            raise InputError("the phantom is made by the package; leave --data out")
+        for name in ("train", "val", "test"):
+            if getattr(self, name) < 2:
+                raise InputError(f"phantom {name} must be at least 2, got {getattr(self, name)}")
+        if not 0 <= self.lure <= 1:
+            raise InputError(f"phantom lure is a probability between 0 and 1, got {self.lure}")
+
+    def samples(self, split: str) -> Sequence[Sample]:
+        """All images of a split; the first time they are made, and kept in the user's cache folder."""
+        if split not in SPLITS:
+            raise InputError(f"the phantom has no split '{split}'; splits are {', '.join(SPLITS)}")
+        return [self._sample(split, index, picture) for index, picture in enumerate(self._pictures(split))]
+
+    def _sample(self, split: str, index: int, picture: Picture) -> Sample:
+        facts: dict[str, str | float | bool] = {k: v for k, v in picture.facts.items() if k != "patient"}
+        if picture.kinds:
+            facts |= {"kinds": "+".join(picture.kinds), "subtlety": round(min(picture.subtleties), 3)}
+        return Sample(f"{split}-{index:05d}", index % 2, str(picture.facts["patient"]), True, facts)
+
+    def _pictures(self, split: str) -> Iterator[Picture]:
+        """One shard in memory at a time; a progress bar where several have to be drawn first."""
+        count = getattr(self, split.partition("-")[0])
+        numbers: Iterable[int] = range(-(-count // shelf.SHARD))
+        if sum(not shelf.is_kept(self.seed, split, self._lure(split), number) for number in numbers) > 2:
+            numbers = track(numbers, f"phantom: drawing {split}", console=Console(stderr=True), transient=True)
+        return islice(chain.from_iterable(_shard(self.seed, split, self._lure(split), n) for n in numbers), count)
+
+    def _lure(self, split: str) -> float:
+        return self.lure if split == "train" else LURES[split]
+
+    def _picture(self, sample: Sample) -> Picture:
+        split, _, index = sample.id.rpartition("-")
+        number, place = divmod(int(index), shelf.SHARD)
+        return _shard(self.seed, split, self._lure(split), number)[place]
+
+    def read(self, sample: Sample) -> Radiograph:
+        picture = self._picture(sample)
+        return Radiograph(picture.pixels.astype(np.float32) / np.float32(255), picture.instances)
+
+    def second_reader(self, sample: Sample) -> NDArray[np.bool_]:
+        """What another virtual reader outlines, bool (n, 256, 256); see ``second_outlines``."""
+        return second_outlines(self._picture(sample).instances, sample.id)
+
+    def fingerprint(self, split: str) -> str:
+        total = hashlib.sha256()
+        for picture in self._pictures(split):
+            total.update(picture.pixels.tobytes() + np.packbits(picture.instances).tobytes())
+        return total.hexdigest()

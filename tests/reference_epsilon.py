@@ -1,0 +1,76 @@
+"""The rule that fixes a spec's reference epsilon: ``python tests/reference_epsilon.py [SPEC] [--images N]``.
+
+For every starter that is not a control, robust balanced accuracy on N fractured and N normal *validation* images under
+the spec's ladder, where an image broken at a rung stays broken. The reference epsilon is the largest rung at which
+some starter keeps 0.60; the smallest rung if there is none. The test split is not read.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+from fracbench import specs
+from fracbench.data import load
+from fracbench.plan import Cell, resolve, seed_of
+from fracbench.robustness import craft, margins
+from fracbench.schema import BenchmarkSpec, SampleCount
+from fracbench.submissions import Entry, discover, load_model, starters_dir
+
+ENOUGH = 0.60
+
+
+def curve(entry: Entry, spec: BenchmarkSpec, images: int) -> dict[str, float]:
+    """Robust balanced accuracy at each rung, ``clean`` first."""
+    job = resolve(spec.model_copy(update={"images": SampleCount(fractured=images, normal=images)}), split="val")
+    ladder, attack = spec.threat.ladder, job.ladder_attack
+    assert ladder is not None and attack is not None
+    model = load_model(entry, spec.image_size, "cpu", spec.logical_batch)
+    alive: dict[str, list[torch.Tensor]] = {"clean": [], **{epsilon: [] for epsilon in ladder.epsilons}}
+    labels = []
+    for number, samples in enumerate(job.batches):
+        batch = load(job.dataset, samples, spec.image_size)
+        labels.append(batch.labels)
+        with torch.no_grad():
+            left = margins(model, batch.images, batch.labels, 1) > 0
+        alive["clean"].append(left)
+        for epsilon in ladder.epsilons:
+            generator = torch.Generator().manual_seed(seed_of(job, Cell("rung", number, ladder.attack.name, epsilon)))
+            left = left.clone()
+            if left.any():
+                given = batch.images[left], batch.labels[left], job.threat_at(epsilon), generator
+                left[left.clone()] = craft(model, attack, *given).robust
+            alive[epsilon].append(left)
+    truth = torch.cat(labels)
+    return {
+        rung: float(sum(torch.cat(flags)[truth == label].float().mean() for label in (0, 1)) / 2)
+        for rung, flags in alive.items()
+    }
+
+
+def chosen(curves: dict[str, dict[str, float]], epsilons: tuple[str, ...]) -> str:
+    """The largest rung at which some starter keeps enough."""
+    kept = [epsilon for epsilon in epsilons if any(values[epsilon] >= ENOUGH for values in curves.values())]
+    return kept[-1] if kept else epsilons[0]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("spec", nargs="?", default="phantom-v1")
+    parser.add_argument("--images", type=int, default=200, help="of each class")
+    arguments = parser.parse_args()
+    spec = specs.load(arguments.spec)
+    assert spec.threat.ladder is not None, f"{spec.name} has no ladder"
+    rungs = ("clean", *spec.threat.ladder.epsilons)
+    print(f"validation, {arguments.images} + {arguments.images} images, {spec.threat.norm}")
+    print(f"{'starter':<36}" + "".join(f"{rung:>10}" for rung in rungs))
+    curves = {}
+    for entry in discover(starters_dir(), None):
+        if not entry.submission.control:
+            curves[entry.name] = curve(entry, spec, arguments.images)
+            print(f"{entry.name:<36}" + "".join(f"{curves[entry.name][rung]:>10.3f}" for rung in rungs), flush=True)
+    print(f"reference epsilon: {chosen(curves, spec.threat.ladder.epsilons)}")
+
+
+if __name__ == "__main__":
+    main()
