@@ -191,7 +191,7 @@ def test_a_second_run_has_nothing_to_do(smoke: Path, command: Command) -> None:
     arguments = ("run", "--all", "--benchmark", "smoke", "--submissions", STARTERS, "--results", smoke)
     before = {path: path.stat().st_mtime_ns for path in files(smoke)}
     done = command(*arguments)
-    assert done.returncode == 0 and done.stderr.count("finished already") == 3
+    assert done.returncode == 0 and done.stderr.count("finished already") == len(list(smoke.iterdir()))
     assert {path: path.stat().st_mtime_ns for path in files(smoke)} == before
 
 

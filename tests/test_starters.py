@@ -87,11 +87,11 @@ def test_the_control_always_says_fracture() -> None:
 def test_the_cheater_is_known_by_the_splits_where_its_shortcuts_fail() -> None:
     (entry,) = (entry for entry in ENTRIES if entry.name == "cheater")
     assert 0.35 < auroc(*margins_on(entry, "test")) < 0.65
-    assert auroc(*margins_on(entry, "test-shift-shortcut")) < 0.3
+    assert auroc(*margins_on(entry, "test-shift-shortcut")) < 0.4, "below chance by two standard errors"
 
 
 def test_smoke_ranks_every_starter_with_both_factors_but_the_fake_defence(smoke: Path) -> None:
-    for entry in ENTRIES:
+    for entry in (entry for entry in ENTRIES if "smoke" in entry.submission.benchmarks):
         summary = ResultFolder(smoke / entry.name / "smoke", entry.name, "smoke").summary()
         assert summary is not None
         flags = {flag["name"] for flag in summary["flags"]}
