@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,12 +31,14 @@ CHUNK = 128  # images predicted at once on validation
 
 
 class _Split:
-    """A whole split in memory: images, labels, the union of masks, and the index of each image's group."""
+    """A whole split in memory: images with their hash, labels, the union of masks, the index of each image's group."""
 
     def __init__(self, dataset: Any, split: str, size: int, device: str) -> None:
         samples = dataset.samples(split)
         batches = [load(dataset, samples[i : i + 256], size) for i in range(0, len(samples), 256)]
-        self.images = torch.cat([batch.images for batch in batches]).to(device)
+        images = torch.cat([batch.images for batch in batches])
+        self.digest = hashlib.sha256(images.numpy().tobytes()).hexdigest()
+        self.images = images.to(device)
         self.labels = torch.cat([batch.labels for batch in batches]).to(device)
         self.masks = torch.cat([batch.masks for batch in batches]).to(device)
         names = [sample.group for sample in samples]
@@ -71,20 +74,17 @@ def train(
     if start is not None and (path := weights_file(start)) is not None:
         load_weights(model, path)
     model = model.to(device).to(memory_format=torch.channels_last)
-    log: list[dict[str, float]] = []
-    seconds, state = 0.0, model.state_dict()
+    reached = None
     if recipe.epochs:
-        checkpoint = path_of({
-            "recipe": recipe.model_dump(mode="json"), "architecture": architecture.model_dump(mode="json"),
-            "seed": used_seed, "device": device, "torch": str(torch.__version__),
-            "start": file_hash(path) if start is not None and path is not None else None,
-        })  # fmt: skip
-        reached = _fit(recipe, architecture, model, used_seed, device, checkpoint, report)
-        state, log, seconds = reached.best_state, reached.log, reached.seconds
+        of = file_hash(path) if start is not None and path is not None else None
+        reached = _fit(recipe, architecture, model, used_seed, device, of, report)
+    state, log, seconds = (
+        (reached.best_state, reached.log, reached.seconds) if reached else (model.state_dict(), [], 0.0)
+    )
     state = finished(model, state, recipe.fracture_bias)
     written = write(recipe, architecture, out, state, log, seed=used_seed, seconds=seconds, device=device, start=start)
-    if recipe.epochs:
-        checkpoint.unlink(missing_ok=True)
+    if reached:
+        reached.forget()
     return written
 
 
@@ -121,10 +121,10 @@ def _fit(
     model: nn.Module,
     seed: int,
     device: str,
-    checkpoint: Path,
+    start: str | None,
     report: Callable[[str], None],
 ) -> State:
-    """All epochs, from the checkpoint where there is one."""
+    """All epochs, from the checkpoint where there is one; ``start`` is the hash of the weights they begin with."""
     report(f"reading {recipe.dataset.name}")
     dataset = registry.make("datasets", recipe.dataset.name, recipe.dataset.params)
     training = _Split(dataset, "train", recipe.image_size, device)
@@ -135,8 +135,12 @@ def _fit(
     if not batches:
         raise InputError(f"{len(training.images)} training images are less than a batch of {recipe.batch_size}")
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=recipe.epochs * batches, pct_start=0.2)
-    state = State(model, optimiser, schedule, torch.Generator().manual_seed(seed))
-    if state.load(checkpoint, device):
+    path = path_of({
+        "recipe": recipe.model_dump(mode="json"), "architecture": architecture.model_dump(mode="json"), "seed": seed,
+        "device": device, "torch": str(torch.__version__), "start": start, "images": training.digest,
+    })  # fmt: skip
+    state = State(model, optimiser, schedule, torch.Generator().manual_seed(seed), path)
+    if state.load(device):
         report(f"going on after epoch {state.epoch} of {recipe.epochs}")
     began, before = time.perf_counter(), state.seconds
     for epoch in range(state.epoch, recipe.epochs):
@@ -148,7 +152,7 @@ def _fit(
         if scores.get("robust", scores["clean"]) >= state.best:  # of equals the later, longer trained one
             state.best = scores.get("robust", scores["clean"])
             state.best_state = {key: value.detach().cpu().clone() for key, value in model.state_dict().items()}
-        state.save(checkpoint)
+        state.save()
         report(_line(row, recipe.epochs, state.seconds))
     return state
 

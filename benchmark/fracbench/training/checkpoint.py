@@ -24,6 +24,7 @@ class State:
     optimiser: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler
     rng: torch.Generator
+    path: Path
     epoch: int = 0
     seconds: float = 0.0
     best: float = -1.0
@@ -33,7 +34,7 @@ class State:
     _PARTS = ("model", "optimiser", "schedule")
     _VALUES = ("epoch", "seconds", "best", "best_state", "log")
 
-    def save(self, path: Path) -> None:
+    def save(self) -> None:
         """Write it; a disk that cannot be written makes a broken training start anew, no more."""
         content: dict[str, Any] = {name: getattr(self, name).state_dict() for name in self._PARTS}
         content |= {name: getattr(self, name) for name in self._VALUES}
@@ -41,12 +42,12 @@ class State:
         buffer = io.BytesIO()
         torch.save(content, buffer)
         with contextlib.suppress(OSError):
-            write_atomic(path, buffer.getvalue())
+            write_atomic(self.path, buffer.getvalue())
 
-    def load(self, path: Path, device: str) -> bool:
-        """Take it up where ``path`` holds it whole; says whether it did."""
+    def load(self, device: str) -> bool:
+        """Take it up where the file holds it whole; says whether it did."""
         try:
-            content = torch.load(io.BytesIO(path.read_bytes()), map_location=device, weights_only=True)
+            content = torch.load(io.BytesIO(self.path.read_bytes()), map_location=device, weights_only=True)
         except (OSError, RuntimeError, EOFError, ValueError):
             return False
         for name in self._PARTS:
@@ -56,6 +57,9 @@ class State:
         self.rng.set_state(content["rng"].cpu())
         torch.set_rng_state(content["torch_rng"].cpu())
         return True
+
+    def forget(self) -> None:
+        self.path.unlink(missing_ok=True)
 
 
 def path_of(determines: dict[str, Any]) -> Path:
