@@ -144,14 +144,12 @@ def radiographs(root: Path, size: int = 192, epochs: int = 2) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fracatlas", type=Path)
-    parser.add_argument("--only-fracatlas", action="store_true")
     arguments = parser.parse_args()
-    if not arguments.only_fracatlas:
-        print(f"drawn in a second by one thread: {images_per_second():.1f} images of 256 x 256")
-        found = probe()
-        print("linear probe on pixel statistics, AUROC: " + ", ".join(f"{k} {v:.3f}" for k, v in found.items())
-              + f" (trained on {TRAINING}, {IMAGES} each)")  # fmt: skip
-        starters()
+    print(f"drawn in a second by one thread: {images_per_second():.1f} images of 256 x 256")
+    found = probe()
+    print("linear probe on pixel statistics, AUROC: " + ", ".join(f"{k} {v:.3f}" for k, v in found.items())
+          + f" (trained on {TRAINING}, {IMAGES} each)")  # fmt: skip
+    starters()
     if arguments.fracatlas:
         radiographs(arguments.fracatlas)
 

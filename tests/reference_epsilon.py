@@ -31,15 +31,13 @@ def curve(entry: Entry, spec: BenchmarkSpec, images: int) -> dict[str, float]:
     for number, samples in enumerate(job.batches):
         batch = load(job.dataset, samples, spec.image_size)
         labels.append(batch.labels)
-        with torch.no_grad():
-            left = margins(model, batch.images, batch.labels, 1) > 0
+        left = margins(model, batch.images, batch.labels, 1) > 0
         alive["clean"].append(left)
         for epsilon in ladder.epsilons:
             generator = torch.Generator().manual_seed(seed_of(job, Cell("rung", number, ladder.attack.name, epsilon)))
-            left = left.clone()
             if left.any():
                 given = batch.images[left], batch.labels[left], job.threat_at(epsilon), generator
-                left[left.clone()] = craft(model, attack, *given).robust
+                left = left.masked_scatter(left, craft(model, attack, *given).robust)
             alive[epsilon].append(left)
     truth = torch.cat(labels)
     return {

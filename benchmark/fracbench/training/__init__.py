@@ -71,18 +71,14 @@ def train(
     start = _start(recipe, architecture, out, used_seed)
     torch.manual_seed(used_seed)
     model: nn.Module = registry.make("models", architecture.model.name, architecture.model.params)
+    begins_with = None
     if start is not None and (path := weights_file(start)) is not None:
         load_weights(model, path)
+        begins_with = {"submission": start.name, "sha256": file_hash(path)}
     model = model.to(device).to(memory_format=torch.channels_last)
-    reached = None
-    if recipe.epochs:
-        of = file_hash(path) if start is not None and path is not None else None
-        reached = _fit(recipe, architecture, model, used_seed, device, of, report)
-    state, log, seconds = (
-        (reached.best_state, reached.log, reached.seconds) if reached else (model.state_dict(), [], 0.0)
-    )
-    state = finished(model, state, recipe.fracture_bias)
-    written = write(recipe, architecture, out, state, log, seed=used_seed, seconds=seconds, device=device, start=start)
+    reached = _fit(recipe, architecture, model, used_seed, device, begins_with, report) if recipe.epochs else None
+    weights = finished(model, reached.best_state if reached else model.state_dict(), recipe.fracture_bias)
+    written = write(recipe, architecture, out, weights, reached, seed=used_seed, device=device, begins_with=begins_with)
     if reached:
         reached.forget()
     return written
@@ -121,10 +117,10 @@ def _fit(
     model: nn.Module,
     seed: int,
     device: str,
-    start: str | None,
+    begins_with: dict[str, str] | None,
     report: Callable[[str], None],
 ) -> State:
-    """All epochs, from the checkpoint where there is one; ``start`` is the hash of the weights they begin with."""
+    """All epochs, from the checkpoint where there is one; ``begins_with`` names the weights of the start."""
     report(f"reading {recipe.dataset.name}")
     dataset = registry.make("datasets", recipe.dataset.name, recipe.dataset.params)
     training = _Split(dataset, "train", recipe.image_size, device)
@@ -137,7 +133,7 @@ def _fit(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=recipe.epochs * batches, pct_start=0.2)
     path = path_of({
         "recipe": recipe.model_dump(mode="json"), "architecture": architecture.model_dump(mode="json"), "seed": seed,
-        "device": device, "torch": str(torch.__version__), "start": start, "images": training.digest,
+        "device": device, "torch": str(torch.__version__), "start": begins_with, "images": training.digest,
     })  # fmt: skip
     state = State(model, optimiser, schedule, torch.Generator().manual_seed(seed), path)
     if state.load(device):
@@ -149,8 +145,7 @@ def _fit(
         row = {"epoch": epoch + 1, "loss": round(loss, 4), **scores}
         state.log.append(row)
         state.epoch, state.seconds = epoch + 1, before + time.perf_counter() - began
-        if scores.get("robust", scores["clean"]) >= state.best:  # of equals the later, longer trained one
-            state.best = scores.get("robust", scores["clean"])
+        if state.kept_epoch == state.epoch:
             state.best_state = {key: value.detach().cpu().clone() for key, value in model.state_dict().items()}
         state.save()
         report(_line(row, recipe.epochs, state.seconds))

@@ -27,12 +27,17 @@ class State:
     path: Path
     epoch: int = 0
     seconds: float = 0.0
-    best: float = -1.0
     best_state: dict[str, Tensor] = field(default_factory=dict)
     log: list[dict[str, float]] = field(default_factory=list)
 
     _PARTS = ("model", "optimiser", "schedule")
-    _VALUES = ("epoch", "seconds", "best", "best_state", "log")
+    _VALUES = ("epoch", "seconds", "best_state", "log")
+
+    @property
+    def kept_epoch(self) -> int | None:
+        """The epoch with the best validation score, robust where there is one; of equals the later, longer trained."""
+        best = max(self.log, key=lambda row: (row.get("robust", row["clean"]), row["epoch"]), default=None)
+        return None if best is None else int(best["epoch"])
 
     def save(self) -> None:
         """Write it; a disk that cannot be written makes a broken training start anew, no more."""

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from fracbench.files import write_atomic
 from fracbench.recipes import Architecture, Recipe
-from fracbench.submissions import Entry, file_hash
+from fracbench.submissions import file_hash
+from fracbench.training.checkpoint import State
 
 
 def finished(model: nn.Module, state: dict[str, Tensor], fracture_bias: float) -> dict[str, Tensor]:
@@ -29,23 +30,21 @@ def write(
     architecture: Architecture,
     out: Path,
     state: dict[str, Tensor],
-    log: list[dict[str, float]],
+    reached: State | None,
     *,
     seed: int,
-    seconds: float,
     device: str,
-    start: Entry | None,
+    begins_with: dict[str, str] | None,
 ) -> Path:
-    """Write the three files, the YAML last; ``seconds`` are those of this recipe, without its start's."""
+    """Write the three files, the YAML last; seconds are those of this recipe, without its start's."""
+    seconds = round(reached.seconds, 1) if reached else 0.0
     weights = out / "weights.safetensors"
     write_atomic(weights, save(state))
-    kept = max(log, key=lambda row: (row.get("robust", row["clean"]), row["epoch"]), default=None)
     record: dict[str, Any] = {
         "recipe": recipe.model_dump(mode="json"), "architecture": architecture.model_dump(mode="json"), "seed": seed,
         "threads": torch.get_num_threads(), "torch": str(torch.__version__), "device": device,
-        "seconds": round(seconds, 1), "kept_epoch": kept["epoch"] if kept else None, "epochs": log,
-        "start": {"submission": start.name, "sha256": file_hash(start.folder / "weights.safetensors")}
-        if start else None,
+        "seconds": seconds, "kept_epoch": reached.kept_epoch if reached else None,
+        "epochs": reached.log if reached else [], "start": begins_with,
     }  # fmt: skip
     write_atomic(out / "training.json", (json.dumps(record, indent=1) + "\n").encode())
     threat = f"{recipe.threat.norm} {recipe.threat.epsilon}" if recipe.threat else None
@@ -58,7 +57,7 @@ def write(
         "model": recipe.served(architecture.model).model_dump(mode="json"),
         "weights": {"file": weights.name, "sha256": file_hash(weights)},
         "training": {"data": recipe.dataset.name, "recipe": recipe.name, "threat": threat, "seed": seed,
-                     "seconds": round(seconds, 1), "device": device},
+                     "seconds": seconds, "device": device},
         "control": recipe.control,
     }  # fmt: skip
     text = yaml.safe_dump(submission, sort_keys=False, allow_unicode=True)

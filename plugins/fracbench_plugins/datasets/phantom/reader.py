@@ -22,13 +22,9 @@ def second_outlines(instances: NDArray[np.bool_], name: str) -> NDArray[np.bool_
     for instance in instances:
         rows, columns = (round(float(offset)) for offset in rng.normal(0, SHIFT, 2))
         grow = int(rng.choice(GROW))
-        changed = (
-            instance
-            if grow == 0
-            else (
-                binary_dilation(instance, iterations=grow) if grow > 0 else binary_erosion(instance, iterations=-grow)
-            )
-        )
+        changed = instance
+        if grow:
+            changed = (binary_dilation if grow > 0 else binary_erosion)(instance, iterations=abs(grow))
         moved = shift(changed.astype(np.uint8), (rows, columns), order=0).astype(bool)
         found.append(moved if moved.any() else instance)
     return np.array(found, bool).reshape(instances.shape)
