@@ -52,10 +52,12 @@ def test_a_starter_states_how_it_was_trained(entry: Entry) -> None:
     record = json.loads((entry.folder / "training.json").read_text())
     assert training.recipe is not None and training.seed is not None
     recipe = recipes.load(training.recipe)
-    assert record["recipe"] == recipe.model_dump(mode="json"), "trained from the recipe as it is shipped"
-    shipped = {name: of.model_dump(mode="json") for name, of in recipes.architectures().items()}
-    (name,) = (name for name, of in shipped.items() if of == record["architecture"])
-    assert entry.submission.model == recipe.served(recipes.architecture(name).model)
+    assert record["recipe"] == recipe.decisive(), "trained from the recipe as it is shipped"
+    ((name, architecture),) = (
+        (name, of) for name, of in recipes.architectures().items() if of.decisive() == record["architecture"]
+    )
+    assert entry.submission.model == recipe.served(architecture.model)
+    assert list(entry.submission.benchmarks) == recipe.entered(architecture, training.seed)
     assert entry.name == recipe.submission_name(name, training.seed)
     assert training.data == recipe.dataset.name and training.seed == record["seed"]
     assert training.seconds == record["seconds"] and len(record["epochs"]) == recipe.epochs

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.usefixtures("blobs")
 NET = Architecture.model_validate({
     "title": "Tiny ResNet",
     "learning_rate": 0.004,
+    "benchmarks": ["smoke"],
     "model": {"name": "timm", "params": {
         "architecture": "resnet18", "mean": 0.3, "std": 0.2,
         "options": {"channels": [8, 8, 16, 16], "layers": [1, 1, 1, 1], "output_stride": 8}}},
@@ -271,3 +272,10 @@ def test_every_recipe_and_architecture_can_be_read() -> None:
     standard = recipes.load("standard")
     assert standard.submission_name("vit", 0) == "phantom-vit-standard"
     assert standard.submission_name("vit", 2) == "phantom-vit-standard-seed2"
+
+
+def test_other_seeds_enter_the_full_benchmark_only_and_one_architecture_the_smoke_test() -> None:
+    standard, (resnet, vit) = recipes.load("standard"), map(recipes.architecture, ("resnet", "vit"))
+    assert standard.entered(resnet, standard.seed) == ["phantom-v1", "phantom-full-v1", "smoke"]
+    assert standard.entered(vit, standard.seed) == ["phantom-v1", "phantom-full-v1"]
+    assert standard.entered(resnet, 1) == ["phantom-full-v1"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.resources import as_file, files
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -19,11 +19,16 @@ class _Strict(BaseModel):
 
 
 class Architecture(_Strict):
-    """A small network of the zoo and the learning rate that suits it."""
+    """A small network of the zoo, the learning rate that suits it, and the benchmarks its starters may enter."""
 
     title: str
     model: PluginRef
     learning_rate: float = Field(gt=0)
+    benchmarks: tuple[Name, ...]
+
+    def decisive(self) -> dict[str, Any]:
+        """What decides the weights, as JSON."""
+        return self.model_dump(mode="json", exclude={"title", "benchmarks"})
 
 
 class _Architectures(_Strict):
@@ -33,6 +38,7 @@ class _Architectures(_Strict):
 class Recipe(_Strict):
     """How a starter is trained; ``{architecture}`` in ``submission`` and ``title`` is filled in.
 
+    Other seeds than the recipe's enter ``repeat_benchmarks`` where that is given, else ``benchmarks`` too.
     ``start`` names the recipe whose finished network, of the same architecture and seed, is trained on: twins share
     their first epochs. Under a ``threat`` the first ``clean_epochs`` see no attack, and over the next
     ``warm_up_epochs`` epsilon grows to its full size. ``learning_rate`` is a factor of the architecture's.
@@ -46,6 +52,7 @@ class Recipe(_Strict):
     dataset: PluginRef
     image_size: int = Field(ge=16)
     benchmarks: tuple[Name, ...]
+    repeat_benchmarks: tuple[Name, ...] | None = None
     start: Name | None = None
     epochs: int = Field(ge=0)
     batch_size: int = Field(default=32, ge=2)
@@ -75,6 +82,17 @@ class Recipe(_Strict):
         """Name of the submission this recipe makes: the seed is in it where it is not the recipe's."""
         name = self.submission.format(architecture=architecture)
         return name if seed == self.seed else f"{name}-seed{seed}"
+
+    def decisive(self) -> dict[str, Any]:
+        """What decides the weights, as JSON."""
+        return self.model_dump(mode="json", exclude={"title", "benchmarks", "repeat_benchmarks"})
+
+    def entered(self, architecture: Architecture, seed: int) -> list[str]:
+        """Benchmarks that the submission lists: of this recipe and seed, those open to the architecture."""
+        wanted = self.benchmarks
+        if seed != self.seed and self.repeat_benchmarks is not None:
+            wanted = self.repeat_benchmarks
+        return [name for name in wanted if name in architecture.benchmarks]
 
     def served(self, model: PluginRef) -> PluginRef:
         """The model of the submission: the architecture's, behind the defence if there is one."""

@@ -132,7 +132,7 @@ def _fit(
         raise InputError(f"{len(training.images)} training images are less than a batch of {recipe.batch_size}")
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=recipe.epochs * batches, pct_start=0.2)
     path = path_of({
-        "recipe": recipe.model_dump(mode="json"), "architecture": architecture.model_dump(mode="json"), "seed": seed,
+        "recipe": recipe.decisive(), "architecture": architecture.decisive(), "seed": seed,
         "device": device, "torch": str(torch.__version__), "start": begins_with, "images": training.digest,
     })  # fmt: skip
     state = State(model, optimiser, schedule, torch.Generator().manual_seed(seed), path)

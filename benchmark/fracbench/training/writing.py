@@ -41,7 +41,7 @@ def write(
     weights = out / "weights.safetensors"
     write_atomic(weights, save(state))
     record: dict[str, Any] = {
-        "recipe": recipe.model_dump(mode="json"), "architecture": architecture.model_dump(mode="json"), "seed": seed,
+        "recipe": recipe.decisive(), "architecture": architecture.decisive(), "seed": seed,
         "threads": torch.get_num_threads(), "torch": str(torch.__version__), "device": device,
         "seconds": seconds, "kept_epoch": reached.kept_epoch if reached else None,
         "epochs": reached.log if reached else [], "start": begins_with,
@@ -53,7 +53,7 @@ def write(
         "title": recipe.title.format(architecture=architecture.title),
         "authors": ["The fracbench contributors"],
         "licence": "Apache-2.0",
-        "benchmarks": list(recipe.benchmarks),
+        "benchmarks": recipe.entered(architecture, seed),
         "model": recipe.served(architecture.model).model_dump(mode="json"),
         "weights": {"file": weights.name, "sha256": file_hash(weights)},
         "training": {"data": recipe.dataset.name, "recipe": recipe.name, "threat": threat, "seed": seed,

@@ -1,0 +1,36 @@
+"""Milliseconds per image and forward pass of each small architecture, in turns: ``python tests/perf/forward.py``.
+
+Batches of 64 images of 128 x 128 in evaluation mode on all cores; the median of the rounds, and their range.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+import torch
+from fracbench import recipes, registry
+
+ROUNDS, BATCH, SIZE = 21, 64, 128
+
+
+def main() -> None:
+    images = torch.rand(BATCH, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    known = recipes.architectures()
+    networks = {name: registry.make("models", of.model.name, of.model.params).eval() for name, of in known.items()}
+    spent: dict[str, list[float]] = {name: [] for name in networks}
+    with torch.no_grad():
+        for turn in range(ROUNDS + 1):
+            for name, network in networks.items():
+                start = time.perf_counter()
+                network(images)
+                if turn:
+                    spent[name].append((time.perf_counter() - start) * 1000 / BATCH)
+    print(f"{'architecture':<14}{'parameters':>12}{'ms/image':>10}{'lowest':>9}{'highest':>9}")
+    for name, times in spent.items():
+        size = sum(value.numel() for value in networks[name].parameters())
+        print(f"{name:<14}{size:>12,}{statistics.median(times):>10.2f}{min(times):>9.2f}{max(times):>9.2f}")
+
+
+if __name__ == "__main__":
+    main()
