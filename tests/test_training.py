@@ -279,3 +279,13 @@ def test_other_seeds_enter_the_full_benchmark_only_and_one_architecture_the_smok
     assert standard.entered(resnet, standard.seed) == ["phantom-v1", "phantom-full-v1", "smoke"]
     assert standard.entered(vit, standard.seed) == ["phantom-v1", "phantom-full-v1"]
     assert standard.entered(resnet, 1) == ["phantom-full-v1"]
+
+
+def test_an_architecture_can_ask_for_more_epochs_and_a_small_head_from_scratch_only(tmp_path: Path) -> None:
+    still = NET.model_copy(update={"learning_rate": 1e-9, "epochs_factor": 2, "head_std": 0.01})
+    path = training.train(recipe(epochs=1), still, tmp_path / "tiny", report=lambda _: None)
+    weights = load_file(path.with_name("weights.safetensors"))
+    assert 0.005 < float(weights["network.fc.weight"].std()) < 0.015
+    assert float(weights["network.fc.bias"].abs().max()) < 1e-6
+    assert len(json.loads((path.parent / "training.json").read_text())["epochs"]) == 2
+    assert recipe(epochs=1, start="standard").suited(still).epochs == 1

@@ -17,7 +17,10 @@ ROUNDS, BATCH, SIZE = 21, 64, 128
 def main() -> None:
     images = torch.rand(BATCH, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
     known = recipes.architectures()
-    networks = {name: registry.make("models", of.model.name, of.model.params).eval() for name, of in known.items()}
+    networks = {
+        name: registry.make("models", of.model.name, of.model.params).to(memory_format=torch.channels_last).eval()
+        for name, of in known.items()
+    }
     spent: dict[str, list[float]] = {name: [] for name in networks}
     with torch.no_grad():
         for turn in range(ROUNDS + 1):
