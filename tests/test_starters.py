@@ -37,7 +37,7 @@ def made_by(recipe: str) -> dict[str, Entry]:
 
 def test_every_robust_starter_has_its_standard_twin() -> None:
     standard, robust = made_by("standard"), made_by("pgd-at")
-    assert robust and set(robust) == set(standard)
+    assert robust and set(robust) <= set(standard)
     for name in robust:
         record = json.loads((robust[name].folder / "training.json").read_text())
         weights = standard[name].submission.weights
@@ -55,7 +55,6 @@ def test_a_starter_states_how_it_was_trained(entry: Entry) -> None:
     ((name, architecture),) = (
         (name, of) for name, of in recipes.architectures().items() if of.decisive() == record["architecture"]
     )
-    recipe = recipe.suited(architecture)
     assert record["recipe"] == recipe.decisive(), "trained from the recipe as it is shipped"
     assert entry.submission.model == recipe.served(architecture.model)
     assert list(entry.submission.benchmarks) == recipe.entered(architecture, training.seed)

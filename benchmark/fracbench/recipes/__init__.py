@@ -19,17 +19,11 @@ class _Strict(BaseModel):
 
 
 class Architecture(_Strict):
-    """A small network of the zoo, how it likes to be trained, and the benchmarks its starters may enter.
-
-    A recipe that starts from scratch gets ``epochs_factor`` times its epochs. ``head_std`` is the standard deviation of
-    the last layer's first weights, with no bias; by default they are the model's own.
-    """
+    """A small network of the zoo, the learning rate that suits it, and the benchmarks its starters may enter."""
 
     title: str
     model: PluginRef
     learning_rate: float = Field(gt=0)
-    epochs_factor: int = Field(default=1, ge=1)
-    head_std: float | None = Field(default=None, gt=0)
     benchmarks: tuple[Name, ...]
 
     def decisive(self) -> dict[str, Any]:
@@ -92,12 +86,6 @@ class Recipe(_Strict):
     def decisive(self) -> dict[str, Any]:
         """What decides the weights, as JSON."""
         return self.model_dump(mode="json", exclude={"title", "benchmarks", "repeat_benchmarks"})
-
-    def suited(self, architecture: Architecture) -> Recipe:
-        """This recipe with the epochs that the architecture needs."""
-        if self.start is not None:
-            return self
-        return self.model_copy(update={"epochs": self.epochs * architecture.epochs_factor})
 
     def entered(self, architecture: Architecture, seed: int) -> list[str]:
         """Benchmarks that the submission lists: of this recipe and seed, those open to the architecture."""

@@ -23,7 +23,7 @@ from fracbench.submissions import Entry, discover, file_hash, valid_name, weight
 from fracbench.training import augmentation
 from fracbench.training.checkpoint import State, path_of
 from fracbench.training.objectives import OBJECTIVES, Step
-from fracbench.training.writing import finished, last_linear, write
+from fracbench.training.writing import finished, write
 from fracbench.weights import load_weights
 
 VALIDATION_STEPS = 10
@@ -66,7 +66,6 @@ def train(
     was broken off goes on from its last whole epoch, to the same weights. Refuses to replace weights that are there
     unless ``force``. Returns the submission file.
     """
-    recipe = recipe.suited(architecture)
     used_seed = recipe.seed if seed is None else seed
     _check(recipe, out, used_seed, force)
     start = _start(recipe, architecture, out, used_seed)
@@ -76,10 +75,6 @@ def train(
     if start is not None and (path := weights_file(start)) is not None:
         load_weights(model, path)
         begins_with = {"submission": start.name, "sha256": file_hash(path)}
-    elif architecture.head_std is not None:
-        _, head = last_linear(model)
-        nn.init.normal_(head.weight, std=architecture.head_std)
-        nn.init.zeros_(head.bias)
     model = model.to(device).to(memory_format=torch.channels_last)
     reached = _fit(recipe, architecture, model, used_seed, device, begins_with, report) if recipe.epochs else None
     weights = finished(model, reached.best_state if reached else model.state_dict(), recipe.fracture_bias)

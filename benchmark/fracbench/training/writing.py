@@ -17,14 +17,9 @@ from fracbench.submissions import file_hash
 from fracbench.training.checkpoint import State
 
 
-def last_linear(model: nn.Module) -> tuple[str, nn.Linear]:
-    """The layer that gives the logits, with its name."""
-    return [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)][-1]
-
-
 def finished(model: nn.Module, state: dict[str, Tensor], fracture_bias: float) -> dict[str, Tensor]:
     """The weights on the CPU, with ``fracture_bias`` on the fracture logit of the last linear layer."""
-    last, _ = last_linear(model)
+    last = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)][-1]
     done = {key: value.detach().cpu().clone().contiguous() for key, value in state.items()}
     done[f"{last}.bias"][-1] += fracture_bias
     return done
