@@ -1,6 +1,6 @@
 """Milliseconds per image and forward pass of each small architecture, in turns: ``python tests/perf/forward.py``.
 
-Batches of 64 images of 128 x 128 in evaluation mode on all cores; the median of the rounds, and their range.
+Batches of 32 images of 128 x 128 in evaluation mode on all cores; the median of the rounds, and their range.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 import torch
 from fracbench import recipes, registry
 
-ROUNDS, BATCH, SIZE = 21, 64, 128
+ROUNDS, BATCH, SIZE = 21, 32, 128
 
 
 def main() -> None:
