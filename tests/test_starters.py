@@ -18,6 +18,7 @@ from phantom_figures import fracture_margins
 
 ENTRIES = discover(STARTERS, None)
 LEARNT = 0.8  # AUROC on 64 + 64 test images
+UNPAIRED = {"coatnet", "mobilenet"}  # whose robust twins are yet to be trained
 
 
 def ids(entry: Entry) -> str:
@@ -37,7 +38,8 @@ def made_by(recipe: str) -> dict[str, Entry]:
 
 def test_every_robust_starter_has_its_standard_twin() -> None:
     standard, robust = made_by("standard"), made_by("pgd-at")
-    assert robust and set(robust) <= set(standard)
+    assert robust and set(robust) == set(standard) - UNPAIRED
+    assert set(standard) >= UNPAIRED
     for name in robust:
         record = json.loads((robust[name].folder / "training.json").read_text())
         weights = standard[name].submission.weights
