@@ -13,6 +13,7 @@ from fracbench import alignment, registry
 from fracbench.errors import InputError
 from fracbench.models import guard
 from scipy.stats import rankdata
+from torch import nn
 
 RNG = np.random.default_rng(0)
 
@@ -200,3 +201,28 @@ def test_an_explainer_leaves_the_model_as_it_was(how: str) -> None:
     assert all(p.requires_grad and p.grad is None for p in model.parameters())
     assert not any(m._forward_hooks or m._backward_hooks for m in model.modules())
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_activations_in_place_overwrite_nothing_an_explainer_reads() -> None:
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    network = nn.Sequential(*layers, nn.Linear(4, 2))
+
+    class Reads:
+        """The first channel as the convolution gave it; the backward hook refuses what is changed in place."""
+
+        sign = "absolute"
+
+        def __call__(self, margin_model: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
+            kept: list[torch.Tensor] = []
+            margin_model.network[0].register_forward_hook(lambda _module, _given, out: kept.append(out))
+            margin_model.network[0].register_full_backward_hook(lambda *_: None)
+            margin_model(images.requires_grad_(True)).sum().backward()
+            return kept[0][:, 0].detach()
+
+    given = images(4)
+    explained = alignment.explain(Reads(), guard(network, 16), given, torch.ones(4, 16, 16, dtype=torch.bool))
+    with torch.no_grad():
+        wanted = layers[0](given)[:, 0].abs()
+    torch.testing.assert_close(explained.maps, wanted / wanted.amax((1, 2), keepdim=True))
+    assert layers[1].inplace, "as it was"

@@ -17,7 +17,7 @@ from torch.nn import functional
 from fracbench import registry
 from fracbench.contracts import AlignmentMetric, Explainer, MarginModel
 from fracbench.errors import InputError
-from fracbench.models import Guarded, undisturbed
+from fracbench.models import Guarded, out_of_place, undisturbed
 from fracbench.tensors import Attributions, Images, Maps, Masks, Scores
 
 METRICS = (
@@ -80,7 +80,7 @@ def explain(explainer: Explainer, model: Guarded, images: Images, valid: Masks) 
     chunk = max(1, model.micro_batch // 2)
     pieces = []
     for part in images.split(chunk):
-        with undisturbed(model), torch.enable_grad():
+        with undisturbed(model), out_of_place(model), torch.enable_grad():
             piece = explainer(margin_model, part.clone())
         if not isinstance(piece, torch.Tensor) or piece.ndim != 3 or len(piece) != len(part):
             got = tuple(piece.shape) if isinstance(piece, torch.Tensor) else type(piece).__name__

@@ -317,11 +317,11 @@ def train(recipe: str, architecture: str, out: Path | None, device: str, seed: i
 
     chosen, network = recipes.load(recipe), recipes.architecture(architecture)
     from fracbench import training
-    from fracbench.environment import pick_device
+    from fracbench.environment import pick_device, prepare
 
+    device = pick_device(device)
+    prepare(device)
     folder = out or Path("submissions") / chosen.submission_name(architecture, chosen.seed if seed is None else seed)
-    written = training.train(
-        chosen, network, folder, device=pick_device(device), seed=seed, force=force, report=click.echo
-    )
+    written = training.train(chosen, network, folder, device=device, seed=seed, force=force, report=click.echo)
     click.echo(f"wrote {written}")
     click.echo(f"next: fracbench run {folder.name}")

@@ -190,3 +190,16 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
         for live, kept in hooks:
             for key in [key for key in live if key not in kept]:
                 del live[key]
+
+
+@contextmanager
+def out_of_place(model: nn.Module) -> Iterator[None]:
+    """Inside, activations write to new tensors: in place they overwrite what attribution methods hook."""
+    changed = [module for module in model.modules() if getattr(module, "inplace", False) is True]
+    for module in changed:
+        module.inplace = False  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        for module in changed:
+            module.inplace = True  # type: ignore[assignment]

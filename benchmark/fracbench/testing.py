@@ -14,7 +14,7 @@ from torch import nn
 from fracbench.alignment import explain
 from fracbench.contracts import AlignmentMetric, Attack, Dataset, Explainer, MarginModel, Unsupported
 from fracbench.data import load
-from fracbench.models import Guarded, guard, undisturbed
+from fracbench.models import Guarded, guard, out_of_place, undisturbed
 from fracbench.robustness import craft, zero_gradient
 from fracbench.schema import ThreatModel
 from fracbench.tensors import Images
@@ -114,7 +114,7 @@ def check_explainer(explainer: Explainer, model: nn.Module | None = None) -> Non
     spent = guarded.passes.minus(start)
     forward, backward = explainer.passes
     assert spent.forward <= forward * 5 and spent.backward <= backward * 5, "takes more passes than it declares"
-    with undisturbed(guarded):
+    with undisturbed(guarded), out_of_place(guarded):
         raw = explainer(MarginModel(guarded.network, through=guarded), images.clone())
     assert not raw.requires_grad, "the attributions still require grad; detach them"
     assert raw.isfinite().all(), "an attribution is not finite"

@@ -10,11 +10,13 @@ import time
 
 import torch
 from fracbench import recipes, registry
+from fracbench.environment import prepare
 
 ROUNDS, BATCH, SIZE = 21, 32, 128
 
 
 def main() -> None:
+    prepare("cpu")
     images = torch.rand(BATCH, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
     known = recipes.architectures()
     networks = {

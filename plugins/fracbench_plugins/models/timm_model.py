@@ -59,9 +59,6 @@ class TimmModel(nn.Module):
         except Exception as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise InputError(f"timm cannot build {architecture} with options {given}: {reason}") from error
-        for module in self.network.modules():
-            if hasattr(module, "inplace"):
-                module.inplace = False  # in-place activations overwrite what attribution methods hook
         self.channels = channels
         self.logits = logits
         self.image_size = image_size
