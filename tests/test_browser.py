@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import pytest
 from browser import cells, opened, require_chromium, served, settle
 from conftest import Command
 from fracbench.store import ResultFolder
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
+expect.set_options(timeout=60_000)
 
 
 @pytest.fixture(autouse=True)
@@ -43,12 +45,12 @@ def test_the_page_shows_what_the_files_say(smoke: Path, command: Command) -> Non
         )
         assert page.locator("[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg").count() >= 1
         pictures = page.locator("[data-testid=stImage] img, [data-testid=stImageContainer] img")
-        assert pictures.count() == 4, "radiograph, mask, map and overlay"
+        expect(pictures, "radiograph, mask, map and overlay").to_have_count(4)
         choose(page, "Input", "strongest attempt")
-        assert pictures.count() == 5, "and the perturbation"
-        assert "input=strongest" in page.url, "the view is a link"
+        expect(pictures, "and the perturbation").to_have_count(5)
+        expect(page, "the view is a link").to_have_url(re.compile("input=strongest"))
         choose(page, "Explainer", "occlusion")
-        assert "occlusion map" in page.inner_text("body")
+        expect(page.locator("body")).to_contain_text("occlusion map")
 
 
 def test_real_radiographs_say_that_these_models_never_saw_any(smoke: Path, tmp_path: Path, command: Command) -> None:

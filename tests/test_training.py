@@ -127,6 +127,18 @@ def test_epsilon_waits_and_then_grows_to_its_full_size() -> None:
     assert sizes == [None, None, *(pytest.approx(size) for size in (0.5, 1.0, 1.5, 2.0, 2.0))]
 
 
+def test_a_slow_architecture_gets_its_multiple_of_all_epochs(tmp_path: Path) -> None:
+    slow = NET.model_copy(update={"epochs_factor": 2})
+    made = recipe("adversarial", threat=LINF, epochs=2, clean_epochs=1, warm_up_epochs=1)
+    suited = made.suited_to(slow)
+    assert (suited.epochs, suited.clean_epochs, suited.warm_up_epochs) == (4, 2, 2)
+    assert made.suited_to(NET) == made
+    written = training.train(made, slow, tmp_path / "tiny", report=lambda _: None)
+    record = json.loads(written.with_name("training.json").read_text())
+    assert len(record["epochs"]) == 4 and record["recipe"]["epochs"] == 2
+    assert record["architecture"]["epochs_factor"] == 2 and "epochs_factor" not in NET.decisive()
+
+
 def test_training_attacks_inside_the_ball_and_in_evaluation_mode() -> None:
     model, given = network(), step(threat=ThreatModel("linf", 2 / 255))
     before = {key: value.clone() for key, value in model.state_dict().items()}

@@ -19,16 +19,20 @@ class _Strict(BaseModel):
 
 
 class Architecture(_Strict):
-    """A small network of the zoo, the learning rate that suits it, and the benchmarks its starters may enter."""
+    """A small network of the zoo, what suits it in training, and the benchmarks its starters may enter.
+
+    It is trained for ``epochs_factor`` times the epochs of a recipe.
+    """
 
     title: str
     model: PluginRef
     learning_rate: float = Field(gt=0)
+    epochs_factor: int = Field(default=1, ge=1)
     benchmarks: tuple[Name, ...]
 
     def decisive(self) -> dict[str, Any]:
         """What decides the weights, as JSON."""
-        return self.model_dump(mode="json", exclude={"title", "benchmarks"})
+        return self.model_dump(mode="json", exclude={"title", "benchmarks"}, exclude_defaults=True)
 
 
 class _Architectures(_Strict):
@@ -77,6 +81,11 @@ class Recipe(_Strict):
         if self.epochs == 0 and self.start is None:
             raise ValueError("a recipe without epochs needs a start")
         return self
+
+    def suited_to(self, architecture: Architecture) -> Recipe:
+        """This recipe with the epochs that the architecture needs."""
+        counts = ("epochs", "clean_epochs", "warm_up_epochs")
+        return self.model_copy(update={name: getattr(self, name) * architecture.epochs_factor for name in counts})
 
     def submission_name(self, architecture: str, seed: int) -> str:
         """Name of the submission this recipe makes: the seed is in it where it is not the recipe's."""

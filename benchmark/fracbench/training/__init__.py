@@ -76,7 +76,8 @@ def train(
         load_weights(model, path)
         begins_with = {"submission": start.name, "sha256": file_hash(path)}
     model = model.to(device).to(memory_format=torch.channels_last)
-    reached = _fit(recipe, architecture, model, used_seed, device, begins_with, report) if recipe.epochs else None
+    suited = recipe.suited_to(architecture)
+    reached = _fit(suited, architecture, model, used_seed, device, begins_with, report) if recipe.epochs else None
     weights = finished(model, reached.best_state if reached else model.state_dict(), recipe.fracture_bias)
     written = write(recipe, architecture, out, weights, reached, seed=used_seed, device=device, begins_with=begins_with)
     if reached:
@@ -154,8 +155,8 @@ def _fit(
 
 def _line(row: dict[str, float], epochs: int, seconds: float) -> str:
     numbers = " ".join(f"{key} {value:.3f}" for key, value in row.items() if key != "epoch")
-    left = seconds / row["epoch"] * (epochs - row["epoch"])
-    return f"epoch {row['epoch']} of {epochs}: {numbers} ({seconds:.0f} s, {left // 60:.0f}:{left % 60:02.0f} left)"
+    left = round(seconds / row["epoch"] * (epochs - row["epoch"]))
+    return f"epoch {row['epoch']} of {epochs}: {numbers} ({seconds:.0f} s, {left // 60}:{left % 60:02} left)"
 
 
 def _epoch(
