@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import platform
+import subprocess
 import sys
 from pathlib import Path
 
@@ -48,3 +50,25 @@ def test_a_changed_model_package_is_another_identity(tmp_path: Path, monkeypatch
             codes.append(environment.environment(resolve(spec()), "cpu", "made")["code"])
     environment._code_hash.cache_clear()
     assert codes[0] != codes[1]
+
+
+HELD = """
+import os, torch
+from fracbench import environment
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+{prepare}
+before = resident()
+block = torch.ones(64, 1024, 1024)
+del block
+print((resident() - before) / 2**28)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="tunes the allocator of glibc")
+@pytest.mark.parametrize("prepare, share", [("", 0), ("environment.prepare('cpu')", 1)])
+def test_freed_memory_is_kept_for_the_next_pass(prepare: str, share: float) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HELD.format(prepare=prepare)], capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) == pytest.approx(share, abs=0.1)
