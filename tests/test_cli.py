@@ -274,7 +274,13 @@ def test_yaml_values_that_are_none_are_one_line(tmp_path: Path, line: str) -> No
 
 @pytest.mark.parametrize(
     "options, says",
-    [(["--out", "file"], "is a file"), (["--out", "My Model"], "cannot name"), (["--seed", "9" * 20], "seed")],
+    [
+        (["--out", "file"], "is a file"),
+        (["--out", "file/tiny"], "--out file/tiny: cannot be written to"),
+        (["--out", "/proc/tiny"], "--out /proc/tiny: cannot be written to"),
+        (["--out", "My Model"], "cannot name"),
+        (["--seed", "9" * 20], "seed"),
+    ],
 )
 def test_train_checks_its_options_first(
     options: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -284,3 +290,10 @@ def test_train_checks_its_options_first(
     before = files(tmp_path)
     refused(call("train", "always-fracture", *options), says)
     assert files(tmp_path) == before
+
+
+def test_train_says_how_to_run_what_it_has_made(tmp_path: Path) -> None:
+    shutil.copytree(STARTERS / "phantom-resnet-standard", tmp_path / "zoo" / "phantom-resnet-standard")
+    done = call("train", "always-fracture", "--out", tmp_path / "zoo" / "other-name")
+    assert done.exit_code == 0, done.output
+    assert f"next: fracbench run other-name --submissions {tmp_path / 'zoo'}\n" in done.output

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from fracbench.contracts import InputError
-from fracbench_plugins.datasets.phantom import Phantom, shelf
+from fracbench_plugins.datasets.phantom import Phantom, draw, scene, shelf
 from fracbench_plugins.datasets.phantom.acquisition import SITES
-from fracbench_plugins.datasets.phantom.anatomy import draw_patient
+from fracbench_plugins.datasets.phantom.anatomy import Patient, draw_patient
 from fracbench_plugins.datasets.phantom.draw import LURES, SPLITS, make
 from fracbench_plugins.datasets.phantom.fractures import KINDS, draw_fracture, outline
 from fracbench_plugins.datasets.phantom.geometry import Bone, Fragment, Grid, Shape, Surface, paths
 from fracbench_plugins.datasets.phantom.reader import second_outlines
-from fracbench_plugins.datasets.phantom.scene import VIEWS, _broken, _field, _Pose, draw_tempting
+from fracbench_plugins.datasets.phantom.scene import VIEWS, Picture, _broken, _field, _Pose, draw_tempting
 
 # of the first four test pictures; another value means other data, and every result on it is void
 PINNED = "7672f3cb20f3a08cc572806fd33acd7ed9007d7aa35a80493245279d3ebfe7b9"
@@ -88,14 +91,50 @@ def test_masks_hold_the_change_a_fracture_makes(child: bool) -> None:
     assert kinds == set(KINDS) - (set() if child else {"torus"})
 
 
-def test_what_a_label_decides_is_the_fracture_and_nothing_else() -> None:
-    """Normal and fractured pictures have the same anatomy, age, view and look-alikes."""
-    facts = [make(0, "test", i, 0.5).facts for i in range(120)]
-    for key in ("child", "view"):
-        values = sorted({str(f[key]) for f in facts})
-        for value in values:
-            share = [np.mean([str(f[key]) == value for f in facts[label::2]]) for label in (0, 1)]
-            assert abs(share[0] - share[1]) < 0.25, (key, value)
+@pytest.fixture
+def posed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Patient, str]]:
+    """Patient and view of every picture that ``make`` asks for; none is rendered."""
+    asked: list[tuple[Patient, str]] = []
+
+    def note(_pose: object, _own: object, patient: Patient, view: str, *_: object) -> Picture:
+        asked.append((patient, view))
+        return Picture(np.zeros((1, 1), np.uint8), np.zeros((0, 1, 1), bool))
+
+    monkeypatch.setattr(draw, "render", note)
+    return asked
+
+
+def test_a_label_says_nothing_of_patient_and_view(posed: list[tuple[Patient, str]]) -> None:
+    for index in range(2000):
+        make(0, "test", index, 0.5)
+    traits = [
+        (p.density, p.skin, p.fat, p.scale, p.child, len(p.bones), *(view == name for name in VIEWS))
+        for p, view in posed
+    ]
+    normal, fractured = (np.array(traits[label::2], dtype=float) for label in (0, 1))
+    error = np.sqrt((normal.var(0) + fractured.var(0)) / len(normal))
+    assert (np.abs(normal.mean(0) - fractured.mean(0)) < 4 * error).all()
+
+
+@pytest.mark.parametrize("pair", range(3))
+def test_a_training_pair_is_one_limb_before_and_after_it_broke(pair: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bones, canals, texture and density of both are the same; only broken bones are then drawn again."""
+    drawn: list[np.ndarray] = []
+    original = scene._bone_attenuation
+
+    def note(*given: Any) -> Any:
+        box, added = original(*given)
+        drawn.append(added)
+        return box, added
+
+    monkeypatch.setattr(scene, "_bone_attenuation", note)
+    normal = make(0, "train", 2 * pair, 0.6)
+    whole = drawn.copy()
+    drawn.clear()
+    fractured = make(0, "train", 2 * pair + 1, 0.6)
+    assert normal.facts["patient"] == fractured.facts["patient"] and not normal.kinds
+    assert len(drawn) == len(whole) + len(fractured.kinds)
+    assert all(np.array_equal(one, other) for one, other in zip(whole, drawn[: len(whole)], strict=True))
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -127,13 +166,29 @@ def test_shortcuts_agree_with_the_label_as_often_as_planted(split: str) -> None:
     assert all(abs(share - LURES[split]) < 0.03 for share in agree.values()), agree
 
 
-def test_patients_never_cross_splits_and_some_have_two_pictures() -> None:
-    dataset = Phantom(train=32, val=32, test=32)
-    groups = {split: [sample.group for sample in dataset.samples(split)] for split in SPLITS}
-    for one in SPLITS:
-        for other in SPLITS:
-            assert one == other or not set(groups[one]) & set(groups[other])
-        assert len(set(groups[one])) < 32
+def test_patients_never_cross_splits_and_a_group_is_a_patient(posed: list[tuple[Patient, str]]) -> None:
+    patients: dict[str, set[str]] = {}
+    for split in SPLITS:
+        posed.clear()
+        groups = [make(0, split, index, 0.5).facts["patient"] for index in range(32)]
+        bodies = [repr(patient) for patient, _ in posed]
+        assert len(set(zip(groups, bodies, strict=True))) == len(set(groups)) == len(set(bodies)) < 32
+        patients[split] = set(bodies)
+    assert len(set.union(*patients.values())) == sum(map(len, patients.values()))
+
+
+@pytest.mark.parametrize("index", [21, 31])  # at the edge of the field
+def test_a_mask_ends_where_the_field_does(index: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    fields: list[np.ndarray] = []
+    original = scene._field
+
+    def note(rng: np.random.Generator) -> Any:
+        fields.append(original(rng))
+        return fields[-1]
+
+    monkeypatch.setattr(scene, "_field", note)
+    picture = make(0, "test", index, 0.5)
+    assert not picture.instances.any(0)[~fields[0]].any()
 
 
 def test_samples_tell_what_they_show() -> None:
@@ -152,14 +207,31 @@ def test_a_longer_test_split_begins_with_the_shorter_one() -> None:
     assert long[:32] == short and Phantom(test=32).fingerprint("test") != Phantom(test=64).fingerprint("test")
 
 
-def test_a_damaged_or_missing_cache_gives_the_same_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def flipped(content: bytes, at: int) -> bytes:
+    return content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :]
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "cut": lambda content: content[:1000],
+    "empty": lambda _: b"",
+    "no zip": lambda _: b"not a zip",
+    # the method of compression and the sizes in the headers, and what is compressed
+    **{f"bit {at}": partial(flipped, at=at) for at in (6, 8, 9, 18, 26, 200, 5000, -30, -60)},
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_or_missing_cache_gives_the_same_pictures(
+    damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FRACBENCH_CACHE", str(tmp_path))
     monkeypatch.setattr(shelf, "SHARD", 2)
-    first = shelf.shard(0, "val", 0.5, 0, lambda index: make(0, "val", index, 0.5))
+    made = [make(0, "val", index, 0.5) for index in range(2)]
+    first = shelf.shard(0, "val", 0.5, 0, made.__getitem__)
     (file,) = tmp_path.rglob("*.npz")
     kept = shelf.shard(0, "val", 0.5, 0, lambda index: pytest.fail("made again"))
-    file.write_bytes(file.read_bytes()[:1000])
-    again = shelf.shard(0, "val", 0.5, 0, lambda index: make(0, "val", index, 0.5))
+    file.write_bytes(DAMAGE[damage](file.read_bytes()))
+    again = shelf.shard(0, "val", 0.5, 0, made.__getitem__)
     for pictures in (kept, again):
         for one, other in zip(first, pictures, strict=True):
             assert np.array_equal(one.pixels, other.pixels) and np.array_equal(one.instances, other.instances)
@@ -185,7 +257,10 @@ def test_patients_differ_and_children_have_growth_plates() -> None:
 def test_wrong_parameters_are_one_line() -> None:
     with pytest.raises(InputError, match="leave --data out"):
         Phantom(root="x")
-    with pytest.raises(InputError, match="test must be at least 2"):
-        Phantom(test=1)
+    wrong: list[dict[str, Any]] = [{"train": 1}, {"test": 2.5}, {"seed": -1}, {"val": "9"}]
+    for params in wrong:
+        (name,) = params
+        with pytest.raises(InputError, match=f"phantom {name} must be a whole number"):
+            Phantom(**params)
     with pytest.raises(InputError, match="has no split 'tets'"):
         Phantom().samples("tets")

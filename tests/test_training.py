@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,66 @@ def test_a_broken_training_goes_on_to_the_same_bytes(tmp_path: Path, objective: 
     again: list[str] = []
     training.train(made, NET, tmp_path / "c" / "tiny", report=again.append)
     assert not any("going on" in line for line in again), "a finished training leaves no checkpoint"
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "text": lambda _: b"not a checkpoint",
+    "cut": lambda content: content[: len(content) // 2],
+    "one bit": lambda content: content[:40000] + bytes([content[40000] ^ 1]) + content[40001:],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_checkpoint_is_not_gone_on_from(damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRACBENCH_CACHE", str(tmp_path / "cache"))
+    made = recipe()
+    whole = trained(made, tmp_path / "a" / "tiny")
+
+    def interrupt(line: str) -> None:
+        if line.startswith("epoch 1"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        training.train(made, NET, tmp_path / "b" / "tiny", report=interrupt)
+    (kept,) = (tmp_path / "cache").rglob("*.pt")
+    kept.write_bytes(DAMAGE[damage](kept.read_bytes()))
+    lines: list[str] = []
+    path = training.train(made, NET, tmp_path / "b" / "tiny", report=lines.append)
+    assert not any("going on" in line for line in lines)
+    assert path.with_name("weights.safetensors").read_bytes() == whole
+
+
+def test_other_threads_or_code_begin_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They give other weights, so a checkpoint of the one is none of the other."""
+    paths: list[Path] = []
+    original = training.path_of
+
+    def note(determines: dict[str, object]) -> Path:
+        paths.append(original(determines))
+        return paths[-1]
+
+    monkeypatch.setattr(training, "path_of", note)
+    threads = torch.get_num_threads()
+    trained(recipe(), tmp_path / "a" / "tiny")
+    try:
+        torch.set_num_threads(threads + 1)
+        trained(recipe(), tmp_path / "b" / "tiny")
+    finally:
+        torch.set_num_threads(threads)
+    monkeypatch.setattr(training, "code_of", lambda plugins: "other")
+    trained(recipe(), tmp_path / "c" / "tiny")
+    assert len(set(paths)) == 3
+
+
+@pytest.mark.parametrize("objective", CHANGES)
+def test_every_objective_runs_in_mixed_precision(objective: str) -> None:
+    model = network()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = OBJECTIVES[objective](
+            model, step(threat=ThreatModel("linf", 2 / 255) if "threat" in CHANGES[objective] else None)
+        )
+    loss.backward()
+    assert loss.isfinite() and all(p.grad is not None for p in model.parameters())
 
 
 def test_the_loss_falls_and_the_best_epoch_is_kept(tmp_path: Path) -> None:

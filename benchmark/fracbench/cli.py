@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from functools import partial, wraps
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def _shown(command: Callable[..., int | None]) -> Callable[..., None]:
                 click.echo(f"error: {fault}", err=True)
             sys.exit(2)
         except KeyboardInterrupt:
-            click.echo("\nstopped; finished cells are kept. Repeat the same command to go on.", err=True)
+            click.echo("\nstopped; what is finished is kept. Repeat the same command to go on.", err=True)
             sys.exit(130)
         sys.exit(status or 0)
 
@@ -93,8 +94,14 @@ def validate(files: tuple[Path, ...]) -> None:
         raise InputError(*faults)
     for folder in dict.fromkeys(file.parent.parent for file in files):
         names = " ".join(file.resolve().parent.name for file in files if file.parent.parent == folder)
-        where = "" if folder.resolve() == here.resolve() else f" --submissions {folder}"
-        click.echo(f"next: fracbench run {names}{where}")
+        click.echo(f"next: fracbench run {names}{_where(folder)}")
+
+
+def _where(submissions: Path) -> str:
+    """The option that finds this folder of submissions, where it is not the default."""
+    from fracbench.submissions import default_dir
+
+    return "" if submissions.resolve() == default_dir().resolve() else f" --submissions {submissions}"
 
 
 @main.command()
@@ -289,17 +296,21 @@ def leaderboard(submissions: Path | None, results: Path | None, host: str, port:
 def data_(kind: str, data: str | None, splits: tuple[str, ...], out: Path | None) -> None:
     """Make or read the dataset KIND and write a contact sheet of its splits, with fractures outlined."""
     from fracbench import registry
+    from fracbench.files import check_writable, write_atomic
 
     registry.check_name("datasets", kind)
     if data is not None and not Path(data).is_dir():
         raise InputError(f"--data {data}: no such folder")
     file = out or Path(f"{kind}-sheet.png")
-    if file.suffix != ".png" or not file.parent.is_dir():
+    if file.suffix != ".png" or not file.parent.is_dir() or file.is_dir():
         raise InputError(f"--out {file}: name a .png file in a folder that is there")
+    check_writable(file.parent, "--out")
     from fracbench.sheet import contact_sheet
 
     dataset = registry.make("datasets", kind, {}, root=None if data is None else Path(data))
-    contact_sheet(dataset, splits or tuple(dataset.splits)).save(file)
+    picture = BytesIO()
+    contact_sheet(dataset, splits or tuple(dataset.splits)).save(picture, format="PNG")
+    write_atomic(file, picture.getvalue())
     click.echo(f"wrote {file}")
 
 
@@ -324,4 +335,4 @@ def train(recipe: str, architecture: str, out: Path | None, device: str, seed: i
     folder = out or Path("submissions") / chosen.submission_name(architecture, chosen.seed if seed is None else seed)
     written = training.train(chosen, network, folder, device=device, seed=seed, force=force, report=click.echo)
     click.echo(f"wrote {written}")
-    click.echo(f"next: fracbench run {folder.name}")
+    click.echo(f"next: fracbench run {folder.resolve().name}{_where(folder.resolve().parent)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import platform
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -74,13 +75,18 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _plugin_packages(job: Job, model: str | None) -> tuple[str, ...]:
-    """Top-level packages whose code takes part; classes of a notebook are hashed by nothing but name."""
-    plugins: list[Any] = [job.dataset, *job.attacks.values(), job.ladder_attack, *job.explainers.values()]
-    plugins += [registry.load("metrics", name) for name in job.spec.metrics]
-    plugins += [registry.load("models", model)] if model else []
+def code_of(plugins: Iterable[Any]) -> str:
+    """Hash of the code of fracbench and of the packages of these plugins; classes of a notebook add nothing."""
     names = {(p.__module__ if hasattr(p, "__module__") else type(p).__module__).partition(".")[0] for p in plugins if p}
-    return tuple(sorted({"fracbench"} | {n for n in names if hasattr(__import__(n), "__path__")}))
+    return _code_hash(tuple(sorted({"fracbench"} | {n for n in names if hasattr(__import__(n), "__path__")})))
+
+
+def _plugins(job: Job, model: str | None) -> Iterator[Any]:
+    """All whose code takes part."""
+    yield from (job.dataset, *job.attacks.values(), job.ladder_attack, *job.explainers.values())
+    yield from (registry.load("metrics", name) for name in job.spec.metrics)
+    if model:
+        yield registry.load("models", model)
 
 
 def environment(job: Job, device: str, model: str | None = None) -> dict[str, Any]:
@@ -92,5 +98,5 @@ def environment(job: Job, device: str, model: str | None = None) -> dict[str, An
         "micro_batch": MICRO_BATCH[device.partition(":")[0]],
         "threads": torch.get_num_threads(),
         "versions": _versions(),
-        "code": _code_hash(_plugin_packages(job, model)),
+        "code": code_of(_plugins(job, model)),
     }

@@ -5,12 +5,25 @@ from __future__ import annotations
 import os
 import secrets
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from fracbench.errors import InputError
 
 
 def cache_dir() -> Path:
     """The user's cache folder for fracbench (``FRACBENCH_CACHE``, else below ``XDG_CACHE_HOME``)."""
     given = os.environ.get("FRACBENCH_CACHE")
     return Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "fracbench"
+
+
+def check_writable(folder: Path, option: str) -> None:
+    """``InputError`` that names the ``option`` where no file can be written below ``folder``, there or yet to make."""
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    try:
+        with TemporaryDirectory(dir=there):
+            pass
+    except OSError as error:
+        raise InputError(f"{option} {folder}: cannot be written to ({error.strerror}); name another place") from error
 
 
 def write_atomic(path: Path, content: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Trains a starter from a recipe into a submission folder: seeded, resumable, repeatable on one CPU."""
+"""Trains a starter from a recipe into a submission folder: seeded, resumable, repeatable on a CPU."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from fracbench import registry
 from fracbench.contracts import Attack, label_margin
 from fracbench.data import load
+from fracbench.environment import code_of
 from fracbench.errors import InputError
+from fracbench.files import check_writable
 from fracbench.models import undisturbed
 from fracbench.recipes import Architecture, Recipe
 from fracbench.schema import ThreatModel
@@ -31,16 +33,18 @@ CHUNK = 128  # images predicted at once on validation
 
 
 class _Split:
-    """A whole split in memory: images with their hash, labels, the union of masks, the index of each image's group."""
+    """A whole split in memory: images, labels, the union of masks, their hash, the index of each image's group."""
 
     def __init__(self, dataset: Any, split: str, size: int, device: str) -> None:
         samples = dataset.samples(split)
         batches = [load(dataset, samples[i : i + 256], size) for i in range(0, len(samples), 256)]
         images = torch.cat([batch.images for batch in batches])
-        self.digest = hashlib.sha256(images.numpy().tobytes()).hexdigest()
-        self.images = images.to(device)
-        self.labels = torch.cat([batch.labels for batch in batches]).to(device)
-        self.masks = torch.cat([batch.masks for batch in batches]).to(device)
+        labels, masks = (torch.cat([getattr(batch, name) for batch in batches]) for name in ("labels", "masks"))
+        content = hashlib.sha256()
+        for values in (images, labels, masks):
+            content.update(values.numpy().tobytes())
+        self.digest = content.hexdigest()
+        self.images, self.labels, self.masks = (values.to(device) for values in (images, labels, masks))
         names = [sample.group for sample in samples]
         _, self.group = np.unique(names, return_inverse=True)
 
@@ -63,8 +67,8 @@ def train(
     """Train ``recipe`` and write ``weights.safetensors``, ``training.json`` and ``submission.yaml`` to ``out``.
 
     Keeps the epoch with the best validation balanced accuracy, robust where the recipe has a threat. A training that
-    was broken off goes on from its last whole epoch, to the same weights. Refuses to replace weights that are there
-    unless ``force``. Returns the submission file.
+    was broken off goes on from its last whole epoch; on a CPU with the same number of threads, to the same weights.
+    Refuses to replace weights that are there unless ``force``. Returns the submission file.
     """
     used_seed = recipe.seed if seed is None else seed
     _check(recipe, out, used_seed, force)
@@ -90,6 +94,7 @@ def _check(recipe: Recipe, out: Path, seed: int, force: bool) -> None:
         raise InputError(f"{out}/weights.safetensors is there already; pass --force to replace it")
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; give a folder with --out")
+    check_writable(out, "--out")
     if not valid_name(out.resolve().name):
         raise InputError(f"'{out.resolve().name}' cannot name a submission; use lower case, digits and -")
     if not 0 <= seed < 2**63:
@@ -132,9 +137,11 @@ def _fit(
     if not batches:
         raise InputError(f"{len(training.images)} training images are less than a batch of {recipe.batch_size}")
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=recipe.epochs * batches, pct_start=0.2)
+    code = code_of((model, dataset, registry.load("attacks", recipe.attack.name)))
     path = path_of({
         "recipe": recipe.decisive(), "architecture": architecture.decisive(), "seed": seed,
-        "device": device, "torch": str(torch.__version__), "start": begins_with, "images": training.digest,
+        "device": device, "threads": torch.get_num_threads(), "torch": str(torch.__version__), "start": begins_with,
+        "images": [training.digest, validation.digest], "code": code,
     })  # fmt: skip
     state = State(model, optimiser, schedule, torch.Generator().manual_seed(seed), path)
     if state.load(device):

@@ -46,15 +46,20 @@ class State:
         content |= {"rng": self.rng.get_state(), "torch_rng": torch.get_rng_state()}
         buffer = io.BytesIO()
         torch.save(content, buffer)
+        payload = buffer.getvalue()
         with contextlib.suppress(OSError):
-            write_atomic(self.path, buffer.getvalue())
+            write_atomic(self.path, hashlib.sha256(payload).digest() + payload)
 
     def load(self, device: str) -> bool:
         """Take it up where the file holds it whole; says whether it did."""
         try:
-            content = torch.load(io.BytesIO(self.path.read_bytes()), map_location=device, weights_only=True)
-        except (OSError, RuntimeError, EOFError, ValueError):
+            stored = self.path.read_bytes()
+        except OSError:
             return False
+        digest, payload = stored[:32], stored[32:]
+        if hashlib.sha256(payload).digest() != digest:
+            return False
+        content = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
         for name in self._PARTS:
             getattr(self, name).load_state_dict(content[name])
         for name in self._VALUES:
@@ -64,7 +69,8 @@ class State:
         return True
 
     def forget(self) -> None:
-        self.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.path.unlink()
 
 
 def path_of(determines: dict[str, Any]) -> Path:

@@ -52,9 +52,10 @@ class Phantom:
     def __post_init__(self) -> None:
         if self.root is not None:
             raise InputError("the phantom is made by the package; leave --data out")
-        for name in ("train", "val", "test"):
-            if getattr(self, name) < 2:
-                raise InputError(f"phantom {name} must be at least 2, got {getattr(self, name)}")
+        for name, least in (("train", 2), ("val", 2), ("test", 2), ("seed", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise InputError(f"phantom {name} must be a whole number and at least {least}, got {value}")
         if not 0 <= self.lure <= 1:
             raise InputError(f"phantom lure is a probability between 0 and 1, got {self.lure}")
 

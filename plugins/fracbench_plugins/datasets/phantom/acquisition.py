@@ -1,6 +1,7 @@
 """From attenuation to an 8-bit radiograph: beam, scatter, blur, noise and each site's processing.
 
-Attenuation coefficients are those of ICRU-44 materials at 60 keV, mass coefficient x density, per mm (NIST XCOM).
+Attenuation coefficients are for 60 keV, mass coefficient x density, per mm (NIST XCOM): cortical bone, muscle, fat and
+skin of ICRU-44, its spongiosa at 1.25 times the density, and gypsum with two fifths of air.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class Site:
 
     name: str
     photons: float  # reaching an open pixel
-    scatter: float  # scatter to primary ratio behind the thickest part
+    scatter: float  # twice the weight of the blurred primary beam that is added to it
     blur: float  # focal spot and detector, pixels
     electronic: float  # noise, photons
     gamma: float

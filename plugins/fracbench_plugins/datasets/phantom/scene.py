@@ -94,7 +94,8 @@ def render(
             box, before = whole[bone.name]
             _, after = _bone_attenuation(grid, shape, texture, patient.density)
             whole[bone.name] = box, after
-            changes.append((box, after - before, fracture.kind, bone.name))
+            seen = (after - before) * field_[box]  # what the shutter hides is no finding
+            changes.append((box, seen, fracture.kind, bone.name))
     for box, of in whole.values():
         attenuation[box] += of
     pixels = develop(expose(own, attenuation, tempting.site), field_, tempting.site, contrast)

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -29,7 +30,7 @@ def _code() -> str:
 
 
 def _path(seed: int, split: str, lure: float, number: int) -> Path:
-    return cache_dir() / f"phantom-{_code()}" / f"{seed}-{split}-{lure:g}-{number:04d}.npz"
+    return cache_dir() / f"phantom-{_code()}" / f"{seed}-{split}-{lure!r}-{number:04d}.npz"
 
 
 def shard(seed: int, split: str, lure: float, number: int, make: Callable[[int], Picture]) -> list[Picture]:
@@ -37,7 +38,7 @@ def shard(seed: int, split: str, lure: float, number: int, make: Callable[[int],
     path = _path(seed, split, lure, number)
     try:
         return _unpack(path.read_bytes())
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except (OSError, EOFError, ValueError, KeyError, NotImplementedError, zlib.error, zipfile.BadZipFile):
         pictures = [make(number * SHARD + i) for i in range(SHARD)]
         with contextlib.suppress(OSError):  # a cache that cannot be written makes the next run slower, no more
             write_atomic(path, _pack(pictures))
