@@ -1,29 +1,39 @@
 """The rule that fixes a spec's reference epsilon: ``python tests/reference_epsilon.py [SPEC] [--images N]``.
 
-For every starter that is not a control, robust balanced accuracy on N fractured and N normal *validation* images under
-the spec's ladder, where an image broken at a rung stays broken. The reference epsilon is the largest rung at which
-some starter keeps 0.60; the smallest rung if there is none. The test split is not read.
+For every starter that is not a control, robust balanced accuracy on N fractured and N normal *validation* images that
+chose no starter's epoch, under the spec's ladder, where an image broken at a rung stays broken. The reference epsilon
+is the largest rung at which some starter keeps 0.60; the smallest rung if there is none. The test split is not read.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 import torch
-from fracbench import specs
-from fracbench.data import load
-from fracbench.plan import Cell, resolve, seed_of
+from fracbench import recipes, registry, specs
+from fracbench.data import choose, load, logical_batches
+from fracbench.plan import Cell, Job, resolve, seed_of
 from fracbench.robustness import craft, margins
-from fracbench.schema import BenchmarkSpec, SampleCount
+from fracbench.schema import BenchmarkSpec
 from fracbench.submissions import Entry, discover, load_model, starters_dir
 
 ENOUGH = 0.60
 
 
-def curve(entry: Entry, spec: BenchmarkSpec, images: int) -> dict[str, float]:
+def unused(spec: BenchmarkSpec, images: int) -> Job:
+    """The spec on validation images beyond those by which the recipes choose an epoch."""
+    job = resolve(spec, split="val")
+    by = recipes.load("standard").dataset
+    chose = {sample.id for sample in registry.make("datasets", by.name, by.params).samples("val")}
+    others = [sample for sample in job.dataset.samples("val") if sample.id not in chose]
+    batches = logical_batches(choose(others, images, images, spec.seed), spec.logical_batch)
+    return replace(job, batches=tuple(batches))
+
+
+def curve(entry: Entry, job: Job) -> dict[str, float]:
     """Robust balanced accuracy at each rung, ``clean`` first."""
-    job = resolve(spec.model_copy(update={"images": SampleCount(fractured=images, normal=images)}), split="val")
-    ladder, attack = spec.threat.ladder, job.ladder_attack
+    spec, ladder, attack = job.spec, job.spec.threat.ladder, job.ladder_attack
     assert ladder is not None and attack is not None
     model = load_model(entry, spec.image_size, "cpu", spec.logical_batch)
     alive: dict[str, list[torch.Tensor]] = {"clean": [], **{epsilon: [] for epsilon in ladder.epsilons}}
@@ -62,10 +72,10 @@ def main() -> None:
     rungs = ("clean", *spec.threat.ladder.epsilons)
     print(f"validation, {arguments.images} + {arguments.images} images, {spec.threat.norm}")
     print(f"{'starter':<36}" + "".join(f"{rung:>10}" for rung in rungs))
-    curves = {}
+    curves, job = {}, unused(spec, arguments.images)
     for entry in discover(starters_dir(), None):
         if not entry.submission.control:
-            curves[entry.name] = curve(entry, spec, arguments.images)
+            curves[entry.name] = curve(entry, job)
             print(f"{entry.name:<36}" + "".join(f"{curves[entry.name][rung]:>10.3f}" for rung in rungs), flush=True)
     print(f"reference epsilon: {chosen(curves, spec.threat.ladder.epsilons)}")
 
