@@ -18,7 +18,7 @@ from fracbench_plugins.datasets.phantom.draw import LURES, SPLITS, make
 from fracbench_plugins.datasets.phantom.fractures import KINDS, draw_fracture, outline
 from fracbench_plugins.datasets.phantom.geometry import Bone, Fragment, Grid, Shape, Surface, paths
 from fracbench_plugins.datasets.phantom.reader import second_outlines
-from fracbench_plugins.datasets.phantom.scene import VIEWS, Picture, _broken, _field, _Pose, draw_tempting
+from fracbench_plugins.datasets.phantom.scene import VIEWS, Lures, Picture, _broken, _field, _Pose, draw_tempting
 
 # of the first four test pictures; another value means other data, and every result on it is void
 PINNED = "7672f3cb20f3a08cc572806fd33acd7ed9007d7aa35a80493245279d3ebfe7b9"
@@ -39,7 +39,7 @@ def surface(lean: float = 0.3, gap: float = 1.0, place: float = 0.0) -> Surface:
 def test_the_bytes_are_the_pinned_ones() -> None:
     total = hashlib.sha256()
     for index in range(4):
-        picture = make(0, "test", index, 0.5)
+        picture = make(0, "test", index, LURES["test"])
         total.update(picture.pixels.tobytes() + np.packbits(picture.instances).tobytes())
     assert total.hexdigest() == PINNED
 
@@ -106,7 +106,7 @@ def posed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Patient, str]]:
 
 def test_a_label_says_nothing_of_patient_and_view(posed: list[tuple[Patient, str]]) -> None:
     for index in range(2000):
-        make(0, "test", index, 0.5)
+        make(0, "test", index, LURES["test"])
     traits = [
         (p.density, p.skin, p.fat, p.scale, p.child, len(p.bones), *(view == name for name in VIEWS))
         for p, view in posed
@@ -128,10 +128,10 @@ def test_a_training_pair_is_one_limb_before_and_after_it_broke(pair: int, monkey
         return box, added
 
     monkeypatch.setattr(scene, "_bone_attenuation", note)
-    normal = make(0, "train", 2 * pair, 0.6)
+    normal = make(0, "train", 2 * pair, LURES["train"])
     whole = drawn.copy()
     drawn.clear()
-    fractured = make(0, "train", 2 * pair + 1, 0.6)
+    fractured = make(0, "train", 2 * pair + 1, LURES["train"])
     assert normal.facts["patient"] == fractured.facts["patient"] and not normal.kinds
     assert len(drawn) == len(whole) + len(fractured.kinds)
     assert all(np.array_equal(one, other) for one, other in zip(whole, drawn[: len(whole)], strict=True))
@@ -163,14 +163,14 @@ def test_shortcuts_agree_with_the_label_as_often_as_planted(split: str) -> None:
         assert {t.site.name for _, t in drawn} == {"harbour"}
     else:
         agree["site"] = np.mean([(t.site == SITES[0]) == y for y, t in drawn])
-    assert all(abs(share - LURES[split]) < 0.03 for share in agree.values()), agree
+    assert all(abs(share - getattr(LURES[split], name)) < 0.03 for name, share in agree.items()), agree
 
 
 def test_patients_never_cross_splits_and_a_group_is_a_patient(posed: list[tuple[Patient, str]]) -> None:
     patients: dict[str, set[str]] = {}
     for split in SPLITS:
         posed.clear()
-        groups = [make(0, split, index, 0.5).facts["patient"] for index in range(32)]
+        groups = [make(0, split, index, LURES[split]).facts["patient"] for index in range(32)]
         bodies = [repr(patient) for patient, _ in posed]
         assert len(set(zip(groups, bodies, strict=True))) == len(set(groups)) == len(set(bodies)) < 32
         patients[split] = set(bodies)
@@ -187,8 +187,32 @@ def test_a_mask_ends_where_the_field_does(index: int, monkeypatch: pytest.Monkey
         return fields[-1]
 
     monkeypatch.setattr(scene, "_field", note)
-    picture = make(0, "test", index, 0.5)
+    picture = make(0, "test", index, LURES["test"])
     assert not picture.instances.any(0)[~fields[0]].any()
+
+
+def test_planted_probabilities_hold_in_train_and_val_and_nowhere_else() -> None:
+    lured = Phantom(train=32, val=32, test=32, marker=1, cast=0)
+    for split in ("train", "val"):
+        facts = [(sample.label == 1, sample.metadata) for sample in lured.samples(split)]
+        assert all((fact["marker"] == "R") == fractured == (not fact["cast"]) for fractured, fact in facts)
+    assert lured.fingerprint("test") == Phantom(train=32, val=32, test=32).fingerprint("test")
+    assert lured.fingerprint("val") != Phantom(train=32, val=32, test=32).fingerprint("val")
+
+
+def test_the_marker_is_where_its_mask_is() -> None:
+    """The same picture with the other letter differs from it in the rectangle that is named, and nowhere far off."""
+    made = [make(0, "train", 0, Lures(agree, 0.0, 0.0)) for agree in (0.0, 1.0)]
+    assert [picture.facts["marker"] for picture in made] == ["R", "L"] and made[0].marker == made[1].marker
+    top, bottom, left, right = made[0].marker
+    assert (bottom - top, right - left) == (21, 15)
+    changed = made[0].pixels.astype(int) - made[1].pixels
+    inside = np.abs(changed[top:bottom, left:right]).sum()
+    wide = np.abs(changed[max(0, top - 4) : bottom + 4, max(0, left - 4) : right + 4]).sum()
+    assert inside > 20 * 21 * 15 and inside > 0.8 * wide
+    outside = np.ones(changed.shape, bool)
+    outside[max(0, top - 24) : bottom + 24, max(0, left - 24) : right + 24] = False
+    assert np.abs(changed[outside]).max() <= 2
 
 
 def test_samples_tell_what_they_show() -> None:
@@ -196,6 +220,7 @@ def test_samples_tell_what_they_show() -> None:
     for sample in dataset.samples("test"):
         picture = dataset.read(sample)
         assert picture.image.shape == (256, 256) and len(picture.instances) <= 3
+        assert dataset.marker_mask(sample).sum() == 21 * 15
         assert (len(picture.instances) > 0) == bool(sample.label) == ("subtlety" in sample.metadata)
         if sample.label:
             assert 0 < float(sample.metadata["subtlety"]) < 1
@@ -226,20 +251,21 @@ def test_a_damaged_or_missing_cache_gives_the_same_pictures(
 ) -> None:
     monkeypatch.setenv("FRACBENCH_CACHE", str(tmp_path))
     monkeypatch.setattr(shelf, "SHARD", 2)
-    made = [make(0, "val", index, 0.5) for index in range(2)]
-    first = shelf.shard(0, "val", 0.5, 0, made.__getitem__)
+    made = [make(0, "val", index, LURES["val"]) for index in range(2)]
+    first = shelf.shard(0, "val", LURES["val"], 0, made.__getitem__)
     (file,) = tmp_path.rglob("*.npz")
-    kept = shelf.shard(0, "val", 0.5, 0, lambda index: pytest.fail("made again"))
+    kept = shelf.shard(0, "val", LURES["val"], 0, lambda index: pytest.fail("made again"))
     file.write_bytes(DAMAGE[damage](file.read_bytes()))
-    again = shelf.shard(0, "val", 0.5, 0, made.__getitem__)
+    again = shelf.shard(0, "val", LURES["val"], 0, made.__getitem__)
     for pictures in (kept, again):
         for one, other in zip(first, pictures, strict=True):
             assert np.array_equal(one.pixels, other.pixels) and np.array_equal(one.instances, other.instances)
-            assert (one.kinds, one.subtleties, one.facts) == (other.kinds, other.subtleties, other.facts)
+            names = ("marker", "kinds", "bones", "subtleties", "facts")
+            assert all(getattr(one, name) == getattr(other, name) for name in names)
 
 
 def test_the_second_reader_outlines_the_same_fracture_otherwise() -> None:
-    picture = make(0, "test", 1, 0.5)
+    picture = make(0, "test", 1, LURES["test"])
     other = second_outlines(picture.instances, "test-00001")
     assert np.array_equal(other, second_outlines(picture.instances, "test-00001"))
     assert other.shape == picture.instances.shape and other.any((1, 2)).all()
@@ -257,6 +283,10 @@ def test_patients_differ_and_children_have_growth_plates() -> None:
 def test_wrong_parameters_are_one_line() -> None:
     with pytest.raises(InputError, match="leave --data out"):
         Phantom(root="x")
+    for lure in ({"marker": 1.5}, {"cast": "yes"}, {"site": -0.1}):
+        (name,) = lure
+        with pytest.raises(InputError, match=f"phantom {name} is a probability between 0 and 1"):
+            Phantom(**lure)
     wrong: list[dict[str, Any]] = [{"train": 1}, {"test": 2.5}, {"seed": -1}, {"val": "9"}]
     for params in wrong:
         (name,) = params

@@ -17,6 +17,7 @@ from fracbench.errors import InputError
 from fracbench.models import guard
 from fracbench.plan import Job, resolve, seed_of
 from fracbench.runner import Outcome, evaluate_model, record_of
+from fracbench.schema import BenchmarkSpec
 from fracbench.store import ResultFolder
 from fracbench.summary import summarise
 from worlds import Bright, registered, spec
@@ -43,6 +44,17 @@ def test_an_oracle_reaches_the_ceiling_and_beats_centre_and_random() -> None:
     assert scores["oracle"]["calibrated"] == pytest.approx(1)
     assert scores["centre"]["raw"] < 0.5 and scores["random"]["raw"] < 0.3
     assert scores["oracle"]["n"] == 8
+
+
+def test_a_corrected_note_is_the_same_benchmark_and_another_epsilon_is_not() -> None:
+    def board(of: BenchmarkSpec) -> tuple[object, object]:
+        job = resolve(of)
+        return job.identity(), record_of(FIELDS, job, Outcome({}, [], False, 0, {}), ENV, "id")["spec_hash"]
+
+    told = board(spec().model_copy(update={"title": "Told better", "note": "and longer"}))
+    harder = board(spec(threat={"norm": "linf", "epsilon": "9/255"}))
+    same, other = zip(board(spec()), told, strict=True), zip(board(spec()), harder, strict=True)
+    assert all(one == two for one, two in same) and all(one != two for one, two in other)
 
 
 def test_headline_is_the_share_of_pairs_handled_right() -> None:

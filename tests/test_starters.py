@@ -14,10 +14,13 @@ from fracbench.data import choose
 from fracbench.stats import auroc
 from fracbench.store import ResultFolder
 from fracbench.submissions import Entry, discover, load_model
-from phantom_figures import fracture_margins
+from fracbench_plugins.datasets.phantom import Phantom
+from phantom_figures import fracture_margins, marker_hits
 
 ENTRIES = discover(STARTERS, None)
 LEARNT, LEARNT_ROBUST = 0.8, 0.7  # AUROC on 64 + 64 test images; robust training costs a small network some
+
+HONEST = "phantom-resnet-standard"
 
 
 def ids(entry: Entry) -> str:
@@ -88,6 +91,15 @@ def test_the_cheater_is_known_by_the_splits_where_its_shortcuts_fail() -> None:
     (entry,) = (entry for entry in ENTRIES if entry.name == "cheater")
     assert 0.35 < auroc(*margins_on(entry, "test")) < 0.65
     assert auroc(*margins_on(entry, "test-shift-shortcut")) < 0.4, "below chance by two standard errors"
+
+
+def test_explainers_that_show_the_cheat_are_told_from_one_that_does_not() -> None:
+    """The cheater looks at nothing but the marker; an honest network, on a fracture, has better to look at."""
+    found = {entry.name: marker_hits(entry, Phantom(), 32) for entry in ENTRIES if entry.name in ("cheater", HONEST)}
+    for explainer in ("saliency", "integrated_gradients", "occlusion"):
+        assert found["cheater"][explainer] > 0.8 and found[HONEST][explainer] < 0.5
+    assert found["cheater"]["gradcam"] < 0.6, "it hides what the other three show"
+    assert found["cheater"]["chance"] < 0.05
 
 
 def test_smoke_ranks_every_starter_with_both_factors_but_the_fake_defence(smoke: Path) -> None:

@@ -121,7 +121,7 @@ class Job:
     def identity(self) -> dict[str, Any]:
         """What of the job determines its numbers."""
         return {
-            "spec": self.spec.model_dump(mode="json"),
+            "spec": self.spec.decisive(),
             "split": self.split,
             "fingerprint": self.fingerprint,
             "batches": digest([[sample.id for sample in batch] for batch in self.batches]),

@@ -163,7 +163,7 @@ def record_of(
         **entry_fields,
         "spec": spec.name,
         "folder": job.folder_name,
-        "spec_hash": digest(spec.model_dump(mode="json")),
+        "spec_hash": digest(spec.decisive()),
         "resolved_spec": spec.model_dump(mode="json"),
         "resolved_params": {
             "attacks": {name: repr(attack) for name, attack in job.attacks.items()},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
@@ -144,6 +144,10 @@ class BenchmarkSpec(_Strict):
         if missing:
             raise ValueError(f"panel names explainers the spec does not run: {', '.join(sorted(missing))}")
         return self
+
+    def decisive(self) -> dict[str, Any]:
+        """What decides the numbers, as JSON: a corrected note makes no other benchmark of it."""
+        return self.model_dump(mode="json", exclude={"title", "note"})
 
     @property
     def tolerance_px(self) -> float:

@@ -20,14 +20,14 @@ from rich.console import Console
 from rich.progress import track
 
 from fracbench_plugins.datasets.phantom import shelf
-from fracbench_plugins.datasets.phantom.draw import LURE, LURES, SPLITS, make
+from fracbench_plugins.datasets.phantom.draw import LURES, SPLITS, make
 from fracbench_plugins.datasets.phantom.reader import second_outlines
-from fracbench_plugins.datasets.phantom.scene import Picture
+from fracbench_plugins.datasets.phantom.scene import SIDE, Lures, Picture
 
 
 @lru_cache(maxsize=64)
-def _shard(seed: int, split: str, lure: float, number: int) -> list[Picture]:
-    return shelf.shard(seed, split, lure, number, lambda index: make(seed, split, index, lure))
+def _shard(seed: int, split: str, lures: Lures, number: int) -> list[Picture]:
+    return shelf.shard(seed, split, lures, number, lambda index: make(seed, split, index, lures))
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,10 @@ class Phantom:
     """Made by the package: 256 x 256 pixels, 8 bit, odd indices fractured with one to three instances.
 
     ``train``, ``val`` and ``test`` count images; ``test-shift-site`` (a site never trained on) and
-    ``test-shift-shortcut`` (planted shortcuts reversed) have as many as ``test``. ``lure`` is the probability that
-    a planted shortcut agrees with the label in training. The group is the virtual patient. Metadata: view, child,
-    site, marker, cast, kinds, and the subtlety of the plainest instance.
+    ``test-shift-shortcut`` (planted shortcuts reversed) have as many as ``test``. ``marker``, ``cast`` and ``site``
+    are the probabilities with which these shortcuts agree with the label in ``train`` and ``val``, in place of 0.6
+    and 0.5. The group is the virtual patient. Metadata: view, child, site, marker, cast, kinds, and the subtlety of
+    the plainest instance.
     """
 
     root: object = None
@@ -45,7 +46,9 @@ class Phantom:
     val: int = 1000
     test: int = 128
     seed: int = 0
-    lure: float = LURE
+    marker: float | None = None
+    cast: float | None = None
+    site: float | None = None
 
     splits: ClassVar[tuple[str, ...]] = SPLITS
 
@@ -56,8 +59,9 @@ class Phantom:
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise InputError(f"phantom {name} must be a whole number and at least {least}, got {value}")
-        if not 0 <= self.lure <= 1:
-            raise InputError(f"phantom lure is a probability between 0 and 1, got {self.lure}")
+        for name, agree in self._given().items():
+            if not isinstance(agree, int | float) or not 0 <= agree <= 1:
+                raise InputError(f"phantom {name} is a probability between 0 and 1, got {agree}")
 
     def samples(self, split: str) -> Sequence[Sample]:
         """All images of a split; the first time they are made, and kept in the user's cache folder."""
@@ -75,21 +79,32 @@ class Phantom:
         """One shard in memory at a time; a progress bar where several have to be drawn first."""
         count = getattr(self, split.partition("-")[0])
         numbers: Iterable[int] = range(-(-count // shelf.SHARD))
-        if sum(not shelf.is_kept(self.seed, split, self._lure(split), number) for number in numbers) > 2:
+        if sum(not shelf.is_kept(self.seed, split, self._lures(split), number) for number in numbers) > 2:
             numbers = track(numbers, f"phantom: drawing {split}", console=Console(stderr=True), transient=True)
-        return islice(chain.from_iterable(_shard(self.seed, split, self._lure(split), n) for n in numbers), count)
+        return islice(chain.from_iterable(_shard(self.seed, split, self._lures(split), n) for n in numbers), count)
 
-    def _lure(self, split: str) -> float:
-        return self.lure if split == "train" else LURES[split]
+    def _given(self) -> dict[str, float]:
+        asked = {"marker": self.marker, "cast": self.cast, "site": self.site}
+        return {name: agree for name, agree in asked.items() if agree is not None}
+
+    def _lures(self, split: str) -> Lures:
+        return LURES[split]._replace(**self._given()) if split in ("train", "val") else LURES[split]
 
     def _picture(self, sample: Sample) -> Picture:
         split, _, index = sample.id.rpartition("-")
         number, place = divmod(int(index), shelf.SHARD)
-        return _shard(self.seed, split, self._lure(split), number)[place]
+        return _shard(self.seed, split, self._lures(split), number)[place]
 
     def read(self, sample: Sample) -> Radiograph:
         picture = self._picture(sample)
         return Radiograph(picture.pixels.astype(np.float32) / np.float32(255), picture.instances)
+
+    def marker_mask(self, sample: Sample) -> NDArray[np.bool_]:
+        """Where the side marker is, bool (256, 256): what an explanation of a model that cheats with it points at."""
+        top, bottom, left, right = self._picture(sample).marker
+        mask = np.zeros((SIDE, SIDE), bool)
+        mask[top:bottom, left:right] = True
+        return mask
 
     def second_reader(self, sample: Sample) -> NDArray[np.bool_]:
         """What another virtual reader outlines, bool (n, 256, 256); see ``second_outlines``."""

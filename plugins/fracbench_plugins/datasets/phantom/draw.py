@@ -5,16 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from fracbench_plugins.datasets.phantom.anatomy import draw_patient
-from fracbench_plugins.datasets.phantom.scene import VIEWS, Picture, draw_tempting, render
+from fracbench_plugins.datasets.phantom.scene import VIEWS, Lures, Picture, draw_tempting, render
 
-LURE = 0.6
-# how often a planted shortcut agrees with the label
-LURES = {"train": LURE, "val": 0.5, "test": 0.5, "test-shift-site": 0.5, "test-shift-shortcut": 0.2}
+# how often each planted shortcut agrees with the label
+LURES = {
+    split: Lures(agree, agree, agree)
+    for split, agree in (
+        ("train", 0.6), ("val", 0.5), ("test", 0.5), ("test-shift-site", 0.5), ("test-shift-shortcut", 0.2)
+    )
+}  # fmt: skip
 SPLITS = tuple(LURES)
 SHARED = 0.4  # of the pairs of a normal and a fractured picture are of one patient, outside train
 
 
-def make(seed: int, split: str, index: int, lure: float) -> Picture:
+def make(seed: int, split: str, index: int, lures: Lures) -> Picture:
     """Picture ``index`` of a split; odd ones are fractured. The same on every machine.
 
     In training a pair is one limb in one pose, before and after it broke; elsewhere two views, often of two patients.
@@ -29,7 +33,7 @@ def make(seed: int, split: str, index: int, lure: float) -> Picture:
     patient = draw_patient(stream(1 if same else 2 + side))
     pose, own = stream(4 if twins else 4 + side), stream(6 + side)
     view = str(pose.choice(list(VIEWS), p=(0.4, 0.3, 0.3)))
-    tempting = draw_tempting(own, side == 1, lure, split == "test-shift-site")
+    tempting = draw_tempting(own, side == 1, lures, split == "test-shift-site")
     picture = render(pose, own, patient, view, side == 1, tempting)
     picture.facts["patient"] = f"{split}-{pair:05d}" + ("" if same else "ab"[side])
     return picture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,14 @@ GLYPHS = {
 }
 
 
+class Lures(NamedTuple):
+    """The probability that each planted shortcut agrees with the label."""
+
+    marker: float
+    cast: float
+    site: float
+
+
 @dataclass(frozen=True)
 class Tempting:
     """The planted shortcuts: which marker, whether there is a cast, and the site."""
@@ -46,19 +55,23 @@ class Tempting:
 
 @dataclass(frozen=True)
 class Picture:
-    """An 8-bit radiograph with its fractures: instance masks, kinds, bones and subtleties (1 is invisible)."""
+    """An 8-bit radiograph with its fractures: instance masks, kinds, bones and subtleties (1 is invisible).
+
+    ``marker`` is the rectangle of the lead letter: first row, row after the last, the same for columns.
+    """
 
     pixels: NDArray[np.uint8]
     instances: NDArray[np.bool_]
+    marker: tuple[int, int, int, int] = (0, 0, 0, 0)
     kinds: tuple[str, ...] = ()
     bones: tuple[str, ...] = ()
     subtleties: tuple[float, ...] = ()
     facts: dict[str, str | bool] = field(default_factory=dict)
 
 
-def draw_tempting(rng: np.random.Generator, fractured: bool, lure: float, shifted_site: bool) -> Tempting:
-    """Each shortcut agrees with the label with probability ``lure``: above .5 in training, below it where reversed."""
-    marker, cast, site = (fractured == bool(rng.random() < lure) for _ in range(3))
+def draw_tempting(rng: np.random.Generator, fractured: bool, lures: Lures, shifted_site: bool) -> Tempting:
+    """Each shortcut agrees with the label with its probability: above .5 in training, below it where reversed."""
+    marker, cast, site = (fractured == bool(rng.random() < lure) for lure in lures)
     other = SITES[1 + int(rng.integers(2))]
     return Tempting("R" if marker else "L", cast, SHIFTED if shifted_site else SITES[0] if site else other)
 
@@ -84,7 +97,8 @@ def render(
     attenuation = covered
     if tempting.cast:
         attenuation = attenuation + _cast(own, half, patient)
-    attenuation = attenuation + LEAD * 2.0 * _marker(own, tempting.marker, field_)
+    letter = _marker(own, tempting.marker, field_)
+    attenuation = attenuation + LEAD * 2.0 * letter
     whole = {name: _bone_attenuation(grid, shape, texture, patient.density) for name, shape in shapes.items()}
     changes: list[tuple[tuple[slice, slice], Plane, str, str]] = []
     if fractured:
@@ -108,7 +122,7 @@ def render(
         "view": view, "child": patient.child, "site": tempting.site.name, "marker": tempting.marker,
         "cast": tempting.cast,
     }  # fmt: skip
-    return Picture(pixels, masks, kinds, names, subtleties, facts)
+    return Picture(pixels, masks, _rectangle(letter), kinds, names, subtleties, facts)
 
 
 class _Pose:
@@ -213,6 +227,11 @@ def _marker(rng: np.random.Generator, letter: str, field_: NDArray[np.bool_]) ->
     plane = np.zeros((SIDE, SIDE))
     plane[top : top + glyph.shape[0], left : left + glyph.shape[1]] = glyph
     return plane
+
+
+def _rectangle(plane: Plane) -> tuple[int, int, int, int]:
+    rows, columns = np.nonzero(plane)
+    return int(rows.min()), int(rows.max()) + 1, int(columns.min()), int(columns.max()) + 1
 
 
 def _broken(

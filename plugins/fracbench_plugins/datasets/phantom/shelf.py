@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from fracbench.files import cache_dir, write_atomic
 
-from fracbench_plugins.datasets.phantom.scene import SIDE, Picture
+from fracbench_plugins.datasets.phantom.scene import SIDE, Lures, Picture
 
 SHARD = 32
 
@@ -29,13 +29,13 @@ def _code() -> str:
     return total.hexdigest()[:16]
 
 
-def _path(seed: int, split: str, lure: float, number: int) -> Path:
-    return cache_dir() / f"phantom-{_code()}" / f"{seed}-{split}-{lure!r}-{number:04d}.npz"
+def _path(seed: int, split: str, lures: Lures, number: int) -> Path:
+    return cache_dir() / f"phantom-{_code()}" / f"{seed}-{split}-{'-'.join(map(repr, lures))}-{number:04d}.npz"
 
 
-def shard(seed: int, split: str, lure: float, number: int, make: Callable[[int], Picture]) -> list[Picture]:
+def shard(seed: int, split: str, lures: Lures, number: int, make: Callable[[int], Picture]) -> list[Picture]:
     """Pictures ``32 number`` to ``32 number + 31`` of a split, from the cache where they are whole there."""
-    path = _path(seed, split, lure, number)
+    path = _path(seed, split, lures, number)
     try:
         return _unpack(path.read_bytes())
     except (OSError, EOFError, ValueError, KeyError, NotImplementedError, zlib.error, zipfile.BadZipFile):
@@ -45,12 +45,12 @@ def shard(seed: int, split: str, lure: float, number: int, make: Callable[[int],
         return pictures
 
 
-def is_kept(seed: int, split: str, lure: float, number: int) -> bool:
-    return _path(seed, split, lure, number).is_file()
+def is_kept(seed: int, split: str, lures: Lures, number: int) -> bool:
+    return _path(seed, split, lures, number).is_file()
 
 
 def _pack(pictures: list[Picture]) -> bytes:
-    notes = [[p.kinds, p.bones, p.subtleties, p.facts] for p in pictures]
+    notes = [[p.marker, p.kinds, p.bones, p.subtleties, p.facts] for p in pictures]
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
@@ -64,10 +64,12 @@ def _pack(pictures: list[Picture]) -> bytes:
 def _unpack(content: bytes) -> list[Picture]:
     with np.load(io.BytesIO(content), allow_pickle=False) as stored:
         pixels, packed, notes = stored["pixels"], stored["masks"], json.loads(stored["notes"].tobytes())
-    counts = [len(kinds) for kinds, *_ in notes]
+    counts = [len(kinds) for _, kinds, *_ in notes]
     masks = np.unpackbits(packed, count=sum(counts) * SIDE * SIDE).astype(bool).reshape(-1, SIDE, SIDE)
     starts = np.cumsum([0, *counts])
-    return [
-        Picture(pixels[i], masks[starts[i] : starts[i + 1]], tuple(kinds), tuple(bones), tuple(subtleties), facts)
-        for i, (kinds, bones, subtleties, facts) in enumerate(notes)
-    ]
+    found = []
+    for i, (marker, kinds, bones, subtleties, facts) in enumerate(notes):
+        instances = masks[starts[i] : starts[i + 1]]
+        listed = tuple(marker), tuple(kinds), tuple(bones), tuple(subtleties)
+        found.append(Picture(pixels[i], instances, *listed, facts))
+    return found
