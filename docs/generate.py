@@ -1,4 +1,4 @@
-"""Writes the pages that are made from the code: cli.md, plugins.md, and the listings in write-a-plugin.md.
+"""Writes what is made from code and data: cli.md, plugins.md, listings in write-a-plugin.md, the table in starters.md.
 
 Run ``python docs/generate.py`` after a change; a test fails while a page is not up to date.
 """
@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import re
 from pathlib import Path
 
 from click.testing import CliRunner
 from fracbench import registry
 from fracbench.cli import main
+from fracbench.submissions import discover
 
 DOCS = Path(__file__).parent
 EXAMPLE = DOCS.parent / "tests" / "example_plugin"
 LISTING = re.compile(r"<!-- from (\S+) -->\n```(\w+)\n.*?\n```", re.DOTALL)
+TABLE = re.compile(r"<!-- from submissions -->\n(\|.*\n)+")
 
 
 def command_line() -> str:
@@ -81,13 +84,28 @@ def with_listings(page: str) -> str:
     )
 
 
+def starters() -> str:
+    """A row for every starter: how it was trained, and the balanced accuracy that its kept epoch had on validation."""
+    rows = ["| starter | seed | epoch kept | clean | under PGD | minutes | boards |", "|---|---|---|---|---|---|---|"]
+    for entry in discover(DOCS.parent / "submissions", None):
+        record = json.loads((entry.folder / "training.json").read_text())
+        kept = next((epoch for epoch in record["epochs"] if epoch["epoch"] == record["kept_epoch"]), None)
+        scores = [f"{kept[key]:.3f}" if kept and key in kept else "" for key in ("clean", "robust")]
+        epoch = f"{kept['epoch']} of {len(record['epochs'])}" if kept else "none"
+        boards = ", ".join(entry.submission.benchmarks)
+        cells = [f"`{entry.name}`", str(record["seed"]), epoch, *scores, f"{record['seconds'] / 60:.0f}", boards]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(["<!-- from submissions -->", *rows, ""])
+
+
 def pages() -> dict[Path, str]:
     """Path to content of every generated page."""
-    by_hand = DOCS / "write-a-plugin.md"
+    by_hand, zoo = DOCS / "write-a-plugin.md", DOCS / "starters.md"
     return {
         DOCS / "cli.md": command_line(),
         DOCS / "plugins.md": plugins(),
         by_hand: with_listings(by_hand.read_text()),
+        zoo: TABLE.sub(lambda _: starters(), zoo.read_text()),
     }
 
 
