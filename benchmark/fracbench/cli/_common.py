@@ -1,0 +1,57 @@
+"""What several commands share: how they fail, and which folders they mean."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fracbench.errors import InputError
+
+FOLDER = click.Path(path_type=Path)
+
+
+def shown(command: Callable[..., int | None]) -> Callable[..., None]:
+    """Turn wrong input into one line per fault and status 2, Ctrl-C into advice, a return value into the status."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            status = command(*args, **kwargs)
+        except InputError as error:
+            for fault in error.faults:
+                click.echo(f"error: {fault}", err=True)
+            sys.exit(2)
+        except KeyboardInterrupt:
+            click.echo("\nstopped; what is finished is kept. Repeat the same command to go on.", err=True)
+            sys.exit(130)
+        sys.exit(status or 0)
+
+    return run
+
+
+def where(submissions: Path) -> str:
+    """The option that finds this folder of submissions, where it is not the default."""
+    from fracbench.submissions import default_dir
+
+    return "" if submissions.resolve() == default_dir().resolve() else f" --submissions {submissions}"
+
+
+def existing(*folders: Path | None) -> None:
+    missing = [f"{folder}: no such folder" for folder in folders if folder is not None and not folder.is_dir()]
+    if missing:
+        raise InputError(*missing)
+
+
+def places(submissions: Path | None, results: Path | None) -> tuple[Path, Path | None]:
+    """Where results are looked for: starters shipped in the wheel have theirs in ./results."""
+    from fracbench.submissions import default_dir, results_dir
+
+    folder = submissions or default_dir()
+    if results is None and results_dir(folder, "x", None) == Path("results/x"):
+        results = Path("results")
+    return folder, results

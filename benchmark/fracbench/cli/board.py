@@ -1,0 +1,74 @@
+"""``fracbench summarise`` and ``fracbench leaderboard``: what was run, ranked."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fracbench.cli._common import FOLDER, existing, places, shown
+from fracbench.errors import InputError
+
+
+@click.command()
+@click.argument("names", nargs=-1)
+@click.option("--benchmark", help="Only this benchmark spec.")
+@click.option("--submissions", type=FOLDER, help="Folder of submissions.")
+@click.option("--results", type=FOLDER, help="Folder of results, beside those in the submissions.")
+@shown
+def summarise(names: tuple[str, ...], benchmark: str | None, submissions: Path | None, results: Path | None) -> None:
+    """Recompute the scores from stored rows, without any model, and print the ranking."""
+    from fracbench import printing, specs
+    from fracbench.board import read_board, tolerant
+    from fracbench.errors import did_you_mean
+    from fracbench.store import find_results
+
+    existing(submissions, results)
+    if benchmark is not None:
+        specs.load(benchmark)
+
+    folders = find_results(*places(submissions, results))
+    for name in names:
+        if name not in {folder.submission for folder in folders}:
+            hint = did_you_mean(name, {folder.submission for folder in folders})
+            raise InputError(f"no results of '{name}'.{hint} Run it first: fracbench run {name}")
+    broken: list[str] = []
+    for folder in folders:
+        if not names or folder.submission in names:
+            tolerant(folder, partial(_summarise, folder, benchmark), broken)
+    for line in broken:
+        click.echo(f"not recomputed: {line}", err=True)
+    printing.print_board(read_board(*places(submissions, results)), benchmark)
+
+
+def _summarise(folder: Any, benchmark: str | None) -> None:
+    from fracbench import summary
+    from fracbench.store import TABLES
+
+    record = folder.run()
+    if record is None or benchmark not in (None, record["spec"]):
+        return
+    ours = not folder.self_reported
+    recomputed = summary.summarise(record, {name: folder.table(name) for name in TABLES})
+    folder.write_summary(recomputed)
+    if ours:
+        folder.reseal()
+
+
+@click.command()
+@click.option("--submissions", type=FOLDER, help="Folder of submissions.")
+@click.option("--results", type=FOLDER, help="Folder of results, beside those in the submissions.")
+@click.option("--host", default="localhost", show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True)
+@shown
+def leaderboard(submissions: Path | None, results: Path | None, host: str, port: int) -> None:
+    """Open the leaderboard in the browser."""
+    from importlib.metadata import entry_points
+
+    existing(submissions, results)
+    folder, results = places(submissions, results)
+    (launch,) = entry_points(group="fracbench.leaderboard", name="default")
+    click.echo(f"leaderboard at http://{host}:{port} (stop with Ctrl-C)")
+    launch.load()(folder, results, host, port)

@@ -1,0 +1,62 @@
+"""``fracbench data`` and ``fracbench train``: the images and the starters that ship with fracbench."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+
+import click
+
+from fracbench.cli._common import FOLDER, shown, where
+from fracbench.errors import InputError
+
+
+@click.command("data")
+@click.argument("kind")
+@click.option("--data", help="Folder of the dataset, where it needs one.")
+@click.option("--split", "splits", multiple=True, help="Only this split; can be given again.  [default: all]")
+@click.option("--out", type=FOLDER, help="File to write.  [default: KIND-sheet.png]")
+@shown
+def data_(kind: str, data: str | None, splits: tuple[str, ...], out: Path | None) -> None:
+    """Make or read the dataset KIND and write a contact sheet of its splits, with fractures outlined."""
+    from fracbench import registry
+    from fracbench.files import check_writable, write_atomic
+
+    registry.check_name("datasets", kind)
+    if data is not None and not Path(data).is_dir():
+        raise InputError(f"--data {data}: no such folder")
+    file = out or Path(f"{kind}-sheet.png")
+    if file.suffix != ".png" or not file.parent.is_dir() or file.is_dir():
+        raise InputError(f"--out {file}: name a .png file in a folder that is there")
+    check_writable(file.parent, "--out")
+    from fracbench.sheet import contact_sheet
+
+    dataset = registry.make("datasets", kind, {}, root=None if data is None else Path(data))
+    picture = BytesIO()
+    contact_sheet(dataset, splits or tuple(dataset.splits)).save(picture, format="PNG")
+    write_atomic(file, picture.getvalue())
+    click.echo(f"wrote {file}")
+
+
+@click.command()
+@click.argument("recipe")
+@click.option("--architecture", default="resnet", show_default=True, help="A small network of the zoo.")
+@click.option("--out", type=FOLDER, help="Submission folder to write.  [default: submissions/NAME as the recipe says]")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--seed", type=int, help="Another seed than the recipe's.")
+@click.option("--force", is_flag=True, help="Replace weights that are there.")
+@shown
+def train(recipe: str, architecture: str, out: Path | None, device: str, seed: int | None, force: bool) -> None:
+    """Train a starter from a RECIPE of the package into a submission folder; goes on where it was broken off."""
+    from fracbench import recipes
+
+    chosen, network = recipes.load(recipe), recipes.architecture(architecture)
+    from fracbench import training
+    from fracbench.environment import pick_device, prepare
+
+    device = pick_device(device)
+    prepare(device)
+    folder = out or Path("submissions") / chosen.submission_name(architecture, chosen.seed if seed is None else seed)
+    written = training.train(chosen, network, folder, device=device, seed=seed, force=force, report=click.echo)
+    click.echo(f"wrote {written}")
+    click.echo(f"next: fracbench run {folder.resolve().name}{where(folder.resolve().parent)}")

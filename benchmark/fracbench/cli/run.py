@@ -1,0 +1,116 @@
+"""``fracbench run``: every model x attack x explainer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fracbench.cli._common import FOLDER, places, shown
+from fracbench.errors import InputError
+
+
+@click.command()
+@click.argument("names", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Run every submission that enters the benchmark.")
+@click.option("--benchmark", default="phantom-v1", show_default=True, help="Benchmark spec.")
+@click.option("--data", help="Folder of the dataset, where the benchmark needs one.")
+@click.option("--split", help="Another split than the spec's, such as val.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--submissions", type=FOLDER, help="Folder of submissions.  [default: ./submissions, else the starters]")
+@click.option("--results", type=FOLDER, help="Folder for results.  [default: beside each submission]")
+@click.option("--limit", type=int, help="Only N images: a trial, marked custom and unranked.")
+@click.option("--budget", type=float, default=1.0, help="Fraction of attack steps: a trial, marked custom.")
+@click.option("--dry-run", is_flag=True, help="Print the plan: cells, passes, estimated minutes.")
+@click.option("--ray", help="Address of a Ray cluster (not available yet).")
+@shown
+def run(
+    names: tuple[str, ...],
+    everything: bool,
+    benchmark: str,
+    data: str | None,
+    split: str | None,
+    device: str,
+    submissions: Path | None,
+    results: Path | None,
+    limit: int | None,
+    budget: float,
+    dry_run: bool,
+    ray: str | None,
+) -> int:
+    """Evaluate submissions: every model x attack x explainer. Repeating the command does what is missing."""
+    from fracbench import specs
+    from fracbench.submissions import default_dir, discover
+
+    if bool(names) == everything:
+        raise InputError("name submissions to run, or pass --all (not both)")
+    if ray is not None:
+        raise InputError("--ray is not available in this version; leave it out to run on this machine")
+    spec = specs.load(benchmark)
+    entries = discover(submissions or default_dir(), results, names)
+    for entry in entries:
+        if names and spec.name not in entry.submission.benchmarks and limit is None and budget == 1 and not dry_run:
+            listed = ", ".join(entry.submission.benchmarks)
+            raise InputError(f"{entry.name} does not enter {spec.name} (it enters {listed}); add it to its benchmarks")
+    if everything:
+        # a trial run ranks nobody, so it takes whoever is there
+        trial = limit is not None or budget < 1
+        entries = [e for e in entries if trial or spec.name in e.submission.benchmarks]
+        if not entries:
+            raise InputError(
+                f"no submission enters {spec.name}; list it under benchmarks in a submission.yaml, or try --limit 12"
+            )
+
+    from fracbench import data as radiographs
+    from fracbench import printing, tasks
+    from fracbench.board import read_board
+    from fracbench.environment import pick_device, prepare
+    from fracbench.plan import resolve
+
+    device = pick_device(device)
+    prepare(device)
+    job = resolve(spec, data=data, split=split, limit=limit, budget=budget)
+    todo = tasks.bind(entries, job, device)
+    if dry_run:
+        tasks.check(todo)
+        plan = []
+        for task in todo:
+            click.echo(f"timing {task.entry.name} on this machine", err=True)
+            plan.append((task.entry.name, tasks.estimate(task)))
+        printing.print_plan(plan)
+        return 0
+    pending = [task for task in todo if not task.finished]
+    for task in todo:
+        if task not in pending:
+            click.echo(f"{task.entry.name}: finished already in {task.folder.path}", err=True)
+    if pending:
+        models = ", ".join(task.entry.name for task in pending)
+        click.echo(f"checking {sum(map(len, job.batches))} images and the models {models}", err=True)
+        radiographs.check(job.dataset, job.batches, job.spec.image_size)
+        tasks.check(pending)
+        tasks.claim(pending)
+    failures = _run_tasks(pending, job) if pending else []
+    for line in failures:
+        click.echo(f"failed cell: {line}", err=True)
+    printing.print_board(read_board(*places(submissions, results)), spec.name)
+    options = [f" --submissions {submissions}" if submissions else "", f" --results {results}" if results else ""]
+    click.echo(f"next: fracbench leaderboard{''.join(options)}")
+    return 1 if failures else 0
+
+
+def _run_tasks(pending: list[Any], job: Any) -> list[str]:
+    """Run what is not finished, with progress; a line for each failed cell."""
+    from fracbench.progress import Console
+    from fracbench.tasks import run_submission
+
+    cells = [cell for batch in range(len(job.batches)) for cell in job.cells(batch)]
+    weight = sum(sum(job.passes(cell)) for cell in cells)
+    failures = []
+    with Console(len(cells) * len(pending), weight * len(pending)) as progress:
+        for task in pending:
+            progress.submission = task.entry.name
+            for cell in run_submission(task, progress).failed:
+                where = f"{cell['explainer']} on {cell['attack']}".removeprefix(" on ")
+                failures.append(f"{task.entry.name}: {where}, batch {cell['batch']}: {cell['error']}")
+    return failures
