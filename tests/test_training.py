@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from fracbench.robustness import zero_gradient
 from fracbench.schema import ThreatModel
 from fracbench.submissions import discover, load_model
 from fracbench.training import augmentation, objectives
+from fracbench.training.checkpoint import State
 from fracbench.training.objectives import OBJECTIVES, Step
 from safetensors.torch import load_file
 from worlds import Blobs
@@ -173,6 +175,38 @@ def test_the_loss_falls_and_the_best_epoch_is_kept(tmp_path: Path) -> None:
     assert scores[record["kept_epoch"] - 1] == max(scores) > 0.9
 
 
+@pytest.mark.parametrize(
+    ("log", "kept"),
+    [
+        ([(0.9, None), (0.8, None)], 1),
+        ([(0.9, 0.2), (0.6, 0.5), (0.7, 0.4)], 2),
+        ([(0.6, 0.5), (0.7, 0.5), (0.9, 0.4)], 2),
+    ],
+    ids=["clean", "robust goes before clean", "of equals the later"],
+)
+def test_the_kept_epoch_is_the_best_on_what_it_is_trained_for(log: list[tuple[float, float | None]], kept: int) -> None:
+    rows = [
+        {"epoch": number, "clean": clean} | ({} if robust is None else {"robust": robust})
+        for number, (clean, robust) in enumerate(log, start=1)
+    ]
+    nothing: Any = None
+    assert State(nothing, nothing, nothing, nothing, Path("x"), log=rows).kept_epoch == kept
+
+
+def test_the_weights_written_are_those_of_the_kept_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores, states = iter([0.6, 0.9, 0.7]), []
+
+    def note(_recipe: Recipe, model: torch.nn.Module, *_: object) -> dict[str, float]:
+        states.append({key: value.clone() for key, value in model.state_dict().items()})
+        return {"clean": 0.5, "robust": next(scores)}
+
+    monkeypatch.setattr(training, "_validate", note)
+    trained(recipe("adversarial", threat=LINF, epochs=3), tmp_path / "tiny")
+    written = load_file(tmp_path / "tiny" / "weights.safetensors")
+    same = [all(torch.equal(written[key], state[key]) for key in written) for state in states]
+    assert same == [False, True, False]
+
+
 def test_images_of_a_group_stay_side_by_side() -> None:
     split = training._Split(Blobs(n=8), "train", 32, "cpu")
     split.group = torch.arange(16).numpy() // 2
@@ -289,6 +323,33 @@ def test_a_start_is_trained_on(tmp_path: Path) -> None:
     record = json.loads((tmp_path / "tiny" / "training.json").read_text())
     assert record["start"]["submission"] == "first" and record["epochs"] == []
     assert trained(recipe(start="first"), tmp_path / "more") != trained(recipe(), tmp_path / "anew")
+
+
+def test_a_start_is_never_guessed(tmp_path: Path) -> None:
+    trained(recipe(name="first"), tmp_path / "first")
+    trained(recipe(name="first"), tmp_path / "again")
+    going_on = recipe(start="first", epochs=0, control=True)
+    with pytest.raises(InputError, match="could go on from any of again, first; choose one with --start"):
+        trained(going_on, tmp_path / "tiny")
+    trained(going_on, tmp_path / "tiny", start="first")
+    assert json.loads((tmp_path / "tiny" / "training.json").read_text())["start"]["submission"] == "first"
+    with pytest.raises(InputError, match=r"not in .* as other; train that first"):
+        trained(going_on, tmp_path / "more", start="other")
+    with pytest.raises(InputError, match="tiny goes on from nothing; leave --start out"):
+        trained(recipe(), tmp_path / "more", start="first")
+    described = tmp_path / "again" / "submission.yaml"
+    lines = described.read_text().splitlines()
+    described.write_text("\n".join(line for line in lines if not line.startswith(("weights:", "  file:", "  sha256:"))))
+    with pytest.raises(InputError, match="again has no weights to go on from; train it again: fracbench train first"):
+        trained(going_on, tmp_path / "more", start="again")
+    assert not (tmp_path / "more").exists()
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "training.json", "submission.yaml"])
+def test_a_folder_in_the_place_of_a_file_is_seen_before_training(name: str, tmp_path: Path) -> None:
+    (tmp_path / "tiny" / name).mkdir(parents=True)
+    with pytest.raises(InputError, match=f"{name} is a folder where a file would be written"):
+        trained(recipe(), tmp_path / "tiny", force=True)
 
 
 def test_a_control_has_its_bias_and_a_defence_its_plugin(tmp_path: Path) -> None:

@@ -65,7 +65,8 @@ def _code_hash(packages: tuple[str, ...]) -> str:
 
 
 @cache
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Versions of Python and of every package that numbers depend on."""
     found = {"fracbench": fracbench.__version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -97,6 +98,6 @@ def environment(job: Job, device: str, model: str | None = None) -> dict[str, An
         "device_name": name,
         "micro_batch": MICRO_BATCH[device.partition(":")[0]],
         "threads": torch.get_num_threads(),
-        "versions": _versions(),
+        "versions": versions(),
         "code": code_of(_plugins(job, model)),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -44,9 +45,12 @@ def data_(kind: str, data: str | None, splits: tuple[str, ...], out: Path | None
 @click.option("--out", type=FOLDER, help="Submission folder to write.  [default: submissions/NAME as the recipe says]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--seed", type=int, help="Another seed than the recipe's.")
+@click.option("--start", help="Submission beside --out to go on from, where several fit.")
 @click.option("--force", is_flag=True, help="Replace weights that are there.")
 @shown
-def train(recipe: str, architecture: str, out: Path | None, device: str, seed: int | None, force: bool) -> None:
+def train(
+    recipe: str, architecture: str, out: Path | None, device: str, seed: int | None, start: str | None, force: bool
+) -> None:
     """Train a starter from a RECIPE of the package into a submission folder; goes on where it was broken off."""
     from fracbench import recipes
 
@@ -57,6 +61,7 @@ def train(recipe: str, architecture: str, out: Path | None, device: str, seed: i
     device = pick_device(device)
     prepare(device)
     folder = out or Path("submissions") / chosen.submission_name(architecture, chosen.seed if seed is None else seed)
-    written = training.train(chosen, network, folder, device=device, seed=seed, force=force, report=click.echo)
+    options: dict[str, Any] = {"device": device, "seed": seed, "start": start, "force": force}
+    written = training.train(chosen, network, folder, report=click.echo, **options)
     click.echo(f"wrote {written}")
     click.echo(f"next: fracbench run {folder.resolve().name}{where(folder.resolve().parent)}")

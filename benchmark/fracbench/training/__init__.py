@@ -15,17 +15,18 @@ from torch import Tensor, nn
 from fracbench import registry
 from fracbench.contracts import Attack, label_margin
 from fracbench.data import load
-from fracbench.environment import code_of
+from fracbench.environment import code_of, versions
 from fracbench.errors import InputError
 from fracbench.files import check_writable
 from fracbench.models import undisturbed
 from fracbench.recipes import Architecture, Recipe
 from fracbench.schema import ThreatModel
-from fracbench.submissions import Entry, discover, file_hash, valid_name, weights_file
+from fracbench.submissions import file_hash, valid_name
 from fracbench.training import augmentation
 from fracbench.training.checkpoint import State, path_of
 from fracbench.training.objectives import OBJECTIVES, Step
-from fracbench.training.writing import finished, write
+from fracbench.training.start import start_of
+from fracbench.training.writing import FILES, finished, write
 from fracbench.weights import load_weights
 
 VALIDATION_STEPS = 10
@@ -61,6 +62,7 @@ def train(
     *,
     device: str = "cpu",
     seed: int | None = None,
+    start: str | None = None,
     force: bool = False,
     report: Callable[[str], None] = print,
 ) -> Path:
@@ -68,17 +70,19 @@ def train(
 
     Keeps the epoch with the best validation balanced accuracy, robust where the recipe has a threat. A training that
     was broken off goes on from its last whole epoch; on a CPU with the same number of threads, to the same weights.
-    Refuses to replace weights that are there unless ``force``. Returns the submission file.
+    ``start`` names the submission beside ``out`` to go on from, where several could be meant. Refuses to replace
+    weights that are there unless ``force``. Returns the submission file.
     """
     used_seed = recipe.seed if seed is None else seed
     _check(recipe, out, used_seed, force)
-    start = _start(recipe, architecture, out, used_seed)
+    begins = start_of(recipe, architecture, out, used_seed, start)
     torch.manual_seed(used_seed)
     model: nn.Module = registry.make("models", architecture.model.name, architecture.model.params)
     begins_with = None
-    if start is not None and (path := weights_file(start)) is not None:
+    if begins is not None:
+        entry, path = begins
         load_weights(model, path)
-        begins_with = {"submission": start.name, "sha256": file_hash(path)}
+        begins_with = {"submission": entry.name, "sha256": file_hash(path)}
     model = model.to(device).to(memory_format=torch.channels_last)
     suited = recipe.suited_to(architecture)
     reached = _fit(suited, architecture, model, used_seed, device, begins_with, report) if recipe.epochs else None
@@ -94,27 +98,14 @@ def _check(recipe: Recipe, out: Path, seed: int, force: bool) -> None:
         raise InputError(f"{out}/weights.safetensors is there already; pass --force to replace it")
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; give a folder with --out")
+    for name in FILES:
+        if (out / name).is_dir():
+            raise InputError(f"{out / name} is a folder where a file would be written; give another folder with --out")
     check_writable(out, "--out")
     if not valid_name(out.resolve().name):
         raise InputError(f"'{out.resolve().name}' cannot name a submission; use lower case, digits and -")
     if not 0 <= seed < 2**63:
         raise InputError(f"seed {seed} is not between 0 and 2^63")
-
-
-def _start(recipe: Recipe, architecture: Architecture, out: Path, seed: int) -> Entry | None:
-    """The submission beside ``out`` that a recipe trains on: of the start's recipe, the same model and seed."""
-    if recipe.start is None:
-        return None
-    beside = out.resolve().parent
-    entries = discover(beside, None) if any(beside.glob("*/submission.yaml")) else []
-    for entry in entries:
-        made = entry.submission
-        if (made.training.recipe, made.training.seed, made.model) == (recipe.start, seed, architecture.model):
-            return entry
-    raise InputError(
-        f"{recipe.name} goes on from {recipe.start} with the same architecture and seed, which is not in {beside}; "
-        f"train that first: fracbench train {recipe.start} --seed {seed}, with the same --architecture"
-    )
 
 
 def _fit(
@@ -140,7 +131,7 @@ def _fit(
     code = code_of((model, dataset, registry.load("attacks", recipe.attack.name)))
     path = path_of({
         "recipe": recipe.decisive(), "architecture": architecture.decisive(), "seed": seed,
-        "device": device, "threads": torch.get_num_threads(), "torch": str(torch.__version__), "start": begins_with,
+        "device": device, "threads": torch.get_num_threads(), "versions": versions(), "start": begins_with,
         "images": [training.digest, validation.digest], "code": code,
     })  # fmt: skip
     state = State(model, optimiser, schedule, torch.Generator().manual_seed(seed), path)

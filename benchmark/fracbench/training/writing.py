@@ -16,6 +16,8 @@ from fracbench.recipes import Architecture, Recipe
 from fracbench.submissions import file_hash
 from fracbench.training.checkpoint import State
 
+FILES = ("weights.safetensors", "training.json", "submission.yaml")
+
 
 def finished(model: nn.Module, state: dict[str, Tensor], fracture_bias: float) -> dict[str, Tensor]:
     """The weights on the CPU, with ``fracture_bias`` on the fracture logit of the last linear layer."""
@@ -38,7 +40,7 @@ def write(
 ) -> Path:
     """Write the three files, the YAML last; seconds are those of this recipe, without its start's."""
     seconds = round(reached.seconds, 1) if reached else 0.0
-    weights = out / "weights.safetensors"
+    weights, history, described = (out / name for name in FILES)
     write_atomic(weights, save(state))
     record: dict[str, Any] = {
         "recipe": recipe.decisive(), "architecture": architecture.decisive(), "seed": seed,
@@ -46,7 +48,7 @@ def write(
         "seconds": seconds, "kept_epoch": reached.kept_epoch if reached else None,
         "epochs": reached.log if reached else [], "start": begins_with,
     }  # fmt: skip
-    write_atomic(out / "training.json", (json.dumps(record, indent=1) + "\n").encode())
+    write_atomic(history, (json.dumps(record, indent=1) + "\n").encode())
     threat = f"{recipe.threat.norm} {recipe.threat.epsilon}" if recipe.threat else None
     submission = {
         "name": out.resolve().name,
@@ -61,5 +63,5 @@ def write(
         "control": recipe.control,
     }  # fmt: skip
     text = yaml.safe_dump(submission, sort_keys=False, allow_unicode=True)
-    write_atomic(out / "submission.yaml", f"# written by `fracbench train {recipe.name}`\n{text}".encode())
-    return out / "submission.yaml"
+    write_atomic(described, f"# written by `fracbench train {recipe.name}`\n{text}".encode())
+    return described

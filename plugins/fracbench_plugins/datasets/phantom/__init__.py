@@ -7,9 +7,9 @@ Rays through parametric anatomy, fractures as geometry, a detector with scatter,
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import chain, islice
 from typing import ClassVar
 
@@ -57,43 +57,54 @@ class Phantom:
             raise InputError("the phantom is made by the package; leave --data out")
         for name, least in (("train", 2), ("val", 2), ("test", 2), ("seed", 0)):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
+            if type(value) is not int or value < least:
                 raise InputError(f"phantom {name} must be a whole number and at least {least}, got {value}")
         for name, agree in self._given().items():
-            if not isinstance(agree, int | float) or not 0 <= agree <= 1:
+            if type(agree) not in (int, float) or not 0 <= agree <= 1:
                 raise InputError(f"phantom {name} is a probability between 0 and 1, got {agree}")
 
     def samples(self, split: str) -> Sequence[Sample]:
         """All images of a split; the first time they are made, and kept in the user's cache folder."""
         if split not in SPLITS:
             raise InputError(f"the phantom has no split '{split}'; splits are {', '.join(SPLITS)}")
-        return [self._sample(split, index, picture) for index, picture in enumerate(self._pictures(split))]
+        noted = chain.from_iterable(
+            shelf.notes(self.seed, split, self._lures(split), n, partial(self._shard, split, n))
+            for n in self._numbers(split)
+        )
+        return [self._sample(split, index, notes) for index, notes in enumerate(islice(noted, self._count(split)))]
 
-    def _sample(self, split: str, index: int, picture: Picture) -> Sample:
-        facts: dict[str, str | float | bool] = {k: v for k, v in picture.facts.items() if k != "patient"}
-        if picture.kinds:
-            facts |= {"kinds": "+".join(picture.kinds), "subtlety": round(min(picture.subtleties), 3)}
-        return Sample(f"{split}-{index:05d}", index % 2, str(picture.facts["patient"]), True, facts)
+    def _sample(self, split: str, index: int, notes: shelf.Notes) -> Sample:
+        facts: dict[str, str | float | bool] = {k: v for k, v in notes.facts.items() if k != "patient"}
+        if notes.kinds:
+            facts |= {"kinds": "+".join(notes.kinds), "subtlety": round(min(notes.subtleties), 3)}
+        return Sample(f"{split}-{index:05d}", index % 2, str(notes.facts["patient"]), True, facts)
 
-    def _pictures(self, split: str) -> Iterator[Picture]:
-        """One shard in memory at a time; a progress bar where several have to be drawn first."""
-        count = getattr(self, split.partition("-")[0])
-        numbers: Iterable[int] = range(-(-count // shelf.SHARD))
-        if sum(not shelf.is_kept(self.seed, split, self._lures(split), number) for number in numbers) > 2:
-            numbers = track(numbers, f"phantom: drawing {split}", console=Console(stderr=True), transient=True)
-        return islice(chain.from_iterable(_shard(self.seed, split, self._lures(split), n) for n in numbers), count)
+    def _count(self, split: str) -> int:
+        return int(getattr(self, split.partition("-")[0]))
+
+    def _numbers(self, split: str) -> Iterable[int]:
+        """Of the shards of a split, with a progress bar where several have to be drawn first."""
+        numbers = range(-(-self._count(split) // shelf.SHARD))
+        if sum(not shelf.is_kept(self.seed, split, self._lures(split), number) for number in numbers) <= 2:
+            return numbers
+        return track(numbers, f"phantom: drawing {split}", console=Console(stderr=True), transient=True)
+
+    def _shard(self, split: str, number: int) -> list[Picture]:
+        return _shard(self.seed, split, self._lures(split), number)
 
     def _given(self) -> dict[str, float]:
         asked = {"marker": self.marker, "cast": self.cast, "site": self.site}
         return {name: agree for name, agree in asked.items() if agree is not None}
 
     def _lures(self, split: str) -> Lures:
-        return LURES[split]._replace(**self._given()) if split in ("train", "val") else LURES[split]
+        given = self._given() if split in ("train", "val") else {}
+        # one name in the cache for 1 and 1.0, 0.0 and -0.0
+        return LURES[split]._replace(**{name: abs(float(agree)) for name, agree in given.items()})
 
     def _picture(self, sample: Sample) -> Picture:
         split, _, index = sample.id.rpartition("-")
         number, place = divmod(int(index), shelf.SHARD)
-        return _shard(self.seed, split, self._lures(split), number)[place]
+        return self._shard(split, number)[place]
 
     def read(self, sample: Sample) -> Radiograph:
         picture = self._picture(sample)
@@ -112,6 +123,7 @@ class Phantom:
 
     def fingerprint(self, split: str) -> str:
         total = hashlib.sha256()
-        for picture in self._pictures(split):
+        pictures = chain.from_iterable(self._shard(split, number) for number in self._numbers(split))
+        for picture in islice(pictures, self._count(split)):
             total.update(picture.pixels.tobytes() + np.packbits(picture.instances).tobytes())
         return total.hexdigest()

@@ -11,13 +11,26 @@ import zlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from fracbench.files import cache_dir, write_atomic
+from numpy.typing import NDArray
 
 from fracbench_plugins.datasets.phantom.scene import SIDE, Lures, Picture
 
 SHARD = 32
+DAMAGED = (OSError, EOFError, ValueError, KeyError, NotImplementedError, zlib.error, zipfile.BadZipFile)
+
+
+class Notes(NamedTuple):
+    """All of a ``Picture`` but its pixels and masks."""
+
+    marker: tuple[int, ...]
+    kinds: tuple[str, ...]
+    bones: tuple[str, ...]
+    subtleties: tuple[float, ...]
+    facts: dict[str, str | bool]
 
 
 @cache
@@ -38,38 +51,50 @@ def shard(seed: int, split: str, lures: Lures, number: int, make: Callable[[int]
     path = _path(seed, split, lures, number)
     try:
         return _unpack(path.read_bytes())
-    except (OSError, EOFError, ValueError, KeyError, NotImplementedError, zlib.error, zipfile.BadZipFile):
+    except DAMAGED:
         pictures = [make(number * SHARD + i) for i in range(SHARD)]
         with contextlib.suppress(OSError):  # a cache that cannot be written makes the next run slower, no more
             write_atomic(path, _pack(pictures))
         return pictures
 
 
+def notes(seed: int, split: str, lures: Lures, number: int, pictures: Callable[[], list[Picture]]) -> list[Notes]:
+    """What is noted of the pictures of a shard, without unpacking them; from ``pictures()`` where it is not whole."""
+    try:
+        with np.load(_path(seed, split, lures, number), allow_pickle=False) as stored:
+            return _read_notes(stored["notes"])
+    except DAMAGED:
+        return [_noted(picture) for picture in pictures()]
+
+
 def is_kept(seed: int, split: str, lures: Lures, number: int) -> bool:
     return _path(seed, split, lures, number).is_file()
 
 
+def _noted(picture: Picture) -> Notes:
+    return Notes(*(getattr(picture, name) for name in Notes._fields))
+
+
+def _read_notes(packed: NDArray[np.uint8]) -> list[Notes]:
+    rows = json.loads(packed.tobytes())
+    return [Notes(tuple(m), tuple(k), tuple(b), tuple(s), facts) for m, k, b, s, facts in rows]
+
+
 def _pack(pictures: list[Picture]) -> bytes:
-    notes = [[p.marker, p.kinds, p.bones, p.subtleties, p.facts] for p in pictures]
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
         pixels=np.stack([p.pixels for p in pictures]),
         masks=np.packbits(np.concatenate([p.instances for p in pictures])),
-        notes=np.frombuffer(json.dumps(notes).encode(), np.uint8),
+        notes=np.frombuffer(json.dumps([_noted(p) for p in pictures]).encode(), np.uint8),
     )
     return buffer.getvalue()
 
 
 def _unpack(content: bytes) -> list[Picture]:
     with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-        pixels, packed, notes = stored["pixels"], stored["masks"], json.loads(stored["notes"].tobytes())
-    counts = [len(kinds) for _, kinds, *_ in notes]
+        pixels, packed, noted = stored["pixels"], stored["masks"], _read_notes(stored["notes"])
+    counts = [len(note.kinds) for note in noted]
     masks = np.unpackbits(packed, count=sum(counts) * SIDE * SIDE).astype(bool).reshape(-1, SIDE, SIDE)
     starts = np.cumsum([0, *counts])
-    found = []
-    for i, (marker, kinds, bones, subtleties, facts) in enumerate(notes):
-        instances = masks[starts[i] : starts[i + 1]]
-        listed = tuple(marker), tuple(kinds), tuple(bones), tuple(subtleties)
-        found.append(Picture(pixels[i], instances, *listed, facts))
-    return found
+    return [Picture(pixels[i], masks[starts[i] : starts[i + 1]], **note._asdict()) for i, note in enumerate(noted)]
