@@ -94,8 +94,8 @@ def test_the_wheel_runs_in_an_empty_folder(installed: Path, tmp_path: Path, own_
     require_chromium()
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     command = Command(tmp_path, environment | {"FRACBENCH_CACHE": str(own_cache)}, str(installed))
-    where = subprocess.run([installed, "-c", "import fracbench; print(fracbench.__file__)"], cwd=tmp_path, env=environment,
-                           capture_output=True, text=True, check=True).stdout  # fmt: skip
+    asked = [installed, "-c", "import fracbench; print(fracbench.__file__)"]
+    where = subprocess.run(asked, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
     assert str(installed.parents[1]) in where and str(REPOSITORY) not in where
     missing = subprocess.run([installed, "-c", "import pytest"], capture_output=True)
     assert missing.returncode != 0, "extras must not be visible"
