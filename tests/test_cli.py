@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -64,7 +65,8 @@ def test_list_shows_every_plugin_benchmark_and_recipe() -> None:
 
 
 def test_an_unknown_kind_is_refused_with_the_nearest() -> None:
-    refused(call("list", "attack"), "unknown kind 'attack'. Did you mean 'attacks'?")
+    refused(call("list", "attack"), "unknown kind 'attack'. Did you mean 'attacks'?", "metrics, datasets, benchmarks")
+    refused(call("list", "recipe"), "unknown kind 'recipe'. Did you mean 'recipes'?")
 
 
 @pytest.mark.parametrize(
@@ -264,6 +266,28 @@ def test_results_that_cannot_be_written_are_refused_before_the_run(tmp_path: Pat
     folder = submissions(tmp_path)
     result = call("run", "tiny", "--benchmark", "smoke", "--submissions", folder, "--results", tmp_path / "file")
     refused(result, "cannot be written to")
+
+
+def test_a_cache_that_cannot_be_written_is_refused_before_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("FRACBENCH_CACHE", str(tmp_path / "file" / "cache"))
+    result = call("run", "tiny", "--benchmark", "smoke", "--submissions", submissions(tmp_path))
+    refused(result, f"FRACBENCH_CACHE {tmp_path}/file/cache: cannot be written to")
+
+
+@pytest.mark.parametrize("own", [{}, {"GOMP_SPINCOUNT": "7"}, {"OMP_WAIT_POLICY": "ACTIVE"}], ids=str)
+def test_threads_give_their_core_away_unless_the_user_says_otherwise(
+    own: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
+    call("list", "recipes")
+    found = {name: os.environ[name] for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY") if name in os.environ}
+    assert found == (own or {"GOMP_SPINCOUNT": "1000"})
 
 
 @pytest.mark.parametrize("line", ["links: [2024-13-01]", "control: " + "9" * 5000])

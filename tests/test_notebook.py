@@ -30,6 +30,12 @@ def test_a_module_is_evaluated_saved_and_left_as_it_was(tmp_path: Path) -> None:
     assert found.path == path and found.submission == "tiny-net" and not found.self_reported
 
 
+def test_a_name_that_is_no_folder_name_is_refused() -> None:
+    for name in ("../evil", "My Model", ""):
+        with pytest.raises(InputError, match="cannot name a submission"):
+            fracbench.evaluate(TinyNet(), "smoke", limit=4, name=name)
+
+
 def test_changed_attacks_and_explainers_make_it_custom() -> None:
     result = fracbench.evaluate(TinyNet(), "smoke", attacks=["fgsm"], explainers=["saliency", "random"])
     assert result.summary["unranked_because"] == ["custom run"] and result.summary["panel"] == ["saliency"]

@@ -314,7 +314,7 @@ def test_augmentation_moves_masks_with_images_and_corrupts_each_image() -> None:
 
 def test_a_start_is_trained_on(tmp_path: Path) -> None:
     start = recipe(name="first", submission="first")
-    with pytest.raises(InputError, match="train that first: fracbench train first --seed 0"):
+    with pytest.raises(InputError, match=r"train that first: fracbench train first --seed 0 --out .*/NAME"):
         trained(recipe(start="first"), tmp_path / "tiny")
     trained(start, tmp_path / "first")
     trained(start, tmp_path / "other", seed=1)
@@ -333,7 +333,7 @@ def test_a_start_is_never_guessed(tmp_path: Path) -> None:
         trained(going_on, tmp_path / "tiny")
     trained(going_on, tmp_path / "tiny", start="first")
     assert json.loads((tmp_path / "tiny" / "training.json").read_text())["start"]["submission"] == "first"
-    with pytest.raises(InputError, match=r"not in .* as other; train that first"):
+    with pytest.raises(InputError, match=r"tiny cannot go on from 'other'; what fits in .*: again, first"):
         trained(going_on, tmp_path / "more", start="other")
     with pytest.raises(InputError, match="tiny goes on from nothing; leave --start out"):
         trained(recipe(), tmp_path / "more", start="first")

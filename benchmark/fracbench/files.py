@@ -17,7 +17,7 @@ def cache_dir() -> Path:
 
 
 def check_writable(folder: Path, option: str) -> None:
-    """``InputError`` that names the ``option`` where no file can be written below ``folder``, there or yet to make."""
+    """``InputError`` that names the ``option`` or variable where no file can be written below ``folder``."""
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     try:
         with TemporaryDirectory(dir=there):

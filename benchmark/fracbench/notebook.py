@@ -18,6 +18,7 @@ from fracbench.plan import Job, resolve
 from fracbench.runner import evaluate_model, record_of
 from fracbench.schema import BenchmarkSpec, PluginRef
 from fracbench.store import ResultFolder, digest
+from fracbench.submissions import check_name
 from fracbench.summary import summarise
 
 
@@ -84,6 +85,7 @@ def evaluate(
     """
     from torch import nn
 
+    check_name(name)
     spec: BenchmarkSpec = specs.load(benchmark)
     changed: dict[str, Any] = {}
     if attacks is not None:

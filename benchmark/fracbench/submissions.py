@@ -151,5 +151,7 @@ def load_model(entry: Entry, image_size: int, device: str, micro_batch: int) -> 
     return guard(model, image_size, device, micro_batch)
 
 
-def valid_name(name: str) -> bool:
-    return re.fullmatch(NAME_PATTERN, name) is not None
+def check_name(name: str) -> None:
+    """``InputError`` for what cannot be the name, and so the folder, of a submission."""
+    if re.fullmatch(NAME_PATTERN, name) is None:
+        raise InputError(f"'{name}' cannot name a submission; use at most 64 of lower case letters, digits and -")

@@ -16,7 +16,12 @@ from fracbench.errors import InputError
 def list_(kind: str | None) -> None:
     """List registered plugins of KIND, and the benchmarks, recipes and architectures that ship with fracbench."""
     from fracbench import recipes, registry, specs
+    from fracbench.errors import did_you_mean
 
+    shipped = {"benchmarks": specs.names, "recipes": recipes.names, "architectures": recipes.architectures}
+    known = (*registry.KINDS, *shipped)
+    if kind is not None and kind not in known:
+        raise InputError(f"unknown kind '{kind}'.{did_you_mean(kind, known)} Kinds are: {', '.join(known)}")
     if kind is None or kind in registry.KINDS:
         for of in registry.KINDS if kind is None else (kind,):
             click.echo(f"{of}:")
@@ -24,14 +29,11 @@ def list_(kind: str | None) -> None:
             width = max((len(row.name) for row in rows), default=0)
             for row in rows:
                 click.echo(f"  {row.name:<{width}}  {row.package}  {row.target}")
-    shipped = {"benchmarks": specs.names, "recipes": recipes.names, "architectures": recipes.architectures}
     for of, found in shipped.items():
         if kind in (None, of):
             click.echo(f"{of}:")
             for name in found():
                 click.echo(f"  {name}")
-    if kind is not None and kind not in shipped:
-        registry.names(kind)  # refuses a kind that is none
 
 
 @click.command()

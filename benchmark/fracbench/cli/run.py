@@ -41,12 +41,14 @@ def run(
 ) -> int:
     """Evaluate submissions: every model x attack x explainer. Repeating the command does what is missing."""
     from fracbench import specs
+    from fracbench.files import cache_dir, check_writable
     from fracbench.submissions import default_dir, discover
 
     if bool(names) == everything:
         raise InputError("name submissions to run, or pass --all (not both)")
     if ray is not None:
         raise InputError("--ray is not available in this version; leave it out to run on this machine")
+    check_writable(cache_dir(), "FRACBENCH_CACHE")
     spec = specs.load(benchmark)
     entries = discover(submissions or default_dir(), results, names)
     for entry in entries:

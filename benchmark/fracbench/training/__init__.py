@@ -21,7 +21,7 @@ from fracbench.files import check_writable
 from fracbench.models import undisturbed
 from fracbench.recipes import Architecture, Recipe
 from fracbench.schema import ThreatModel
-from fracbench.submissions import file_hash, valid_name
+from fracbench.submissions import check_name, file_hash
 from fracbench.training import augmentation
 from fracbench.training.checkpoint import State, path_of
 from fracbench.training.objectives import OBJECTIVES, Step
@@ -102,8 +102,7 @@ def _check(recipe: Recipe, out: Path, seed: int, force: bool) -> None:
         if (out / name).is_dir():
             raise InputError(f"{out / name} is a folder where a file would be written; give another folder with --out")
     check_writable(out, "--out")
-    if not valid_name(out.resolve().name):
-        raise InputError(f"'{out.resolve().name}' cannot name a submission; use lower case, digits and -")
+    check_name(out.resolve().name)
     if not 0 <= seed < 2**63:
         raise InputError(f"seed {seed} is not between 0 and 2^63")
 

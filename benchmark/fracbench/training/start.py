@@ -21,24 +21,22 @@ def start_of(
     entries = discover(beside, None) if any(beside.glob("*/submission.yaml")) else []
     asked = recipe.start, seed, architecture.model
     fitting = [
-        entry
+        entry.name
         for entry in entries
         if (entry.submission.training.recipe, entry.submission.training.seed, entry.submission.model) == asked
-        and named in (None, entry.name)
     ]
     if not fitting:
-        which = "" if named is None else f" as {named}"
         raise InputError(
-            f"{recipe.name} goes on from {recipe.start} with the same architecture and seed, which is not in "
-            f"{beside}{which}; train that first: fracbench train {recipe.start} --seed {seed}, with the same "
+            f"{recipe.name} goes on from {recipe.start} with the same architecture and seed, which is not in {beside}; "
+            f"train that first: fracbench train {recipe.start} --seed {seed} --out {beside}/NAME, with the same "
             "--architecture"
         )
-    if len(fitting) > 1:
-        names = ", ".join(entry.name for entry in fitting)
-        raise InputError(f"{recipe.name} could go on from any of {names}; choose one with --start")
-    path = weights_file(fitting[0])
+    if named is not None and named not in fitting:
+        raise InputError(f"{recipe.name} cannot go on from '{named}'; what fits in {beside}: {', '.join(fitting)}")
+    if named is None and len(fitting) > 1:
+        raise InputError(f"{recipe.name} could go on from any of {', '.join(fitting)}; choose one with --start")
+    chosen = next(entry for entry in entries if entry.name == (named or fitting[0]))
+    path = weights_file(chosen)
     if path is None:
-        raise InputError(
-            f"{fitting[0].name} has no weights to go on from; train it again: fracbench train {recipe.start}"
-        )
-    return fitting[0], path
+        raise InputError(f"{chosen.name} has no weights to go on from; train it again: fracbench train {recipe.start}")
+    return chosen, path
