@@ -49,6 +49,13 @@ def test_every_robust_starter_has_its_standard_twin() -> None:
     assert controls == ["always-fracture", "cheater", "fake-defence"]
 
 
+def test_two_twins_have_three_training_seeds() -> None:
+    for architecture in ("resnet", "mobilenet"):
+        for recipe in map(recipes.load, ("standard", "pgd-at")):
+            wanted = {recipe.submission_name(architecture, seed) for seed in range(3)}
+            assert wanted <= {entry.name for entry in ENTRIES}
+
+
 @pytest.mark.parametrize("entry", ENTRIES, ids=ids)
 def test_a_starter_states_how_it_was_trained(entry: Entry) -> None:
     training = entry.submission.training
