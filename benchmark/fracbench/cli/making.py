@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -61,7 +60,8 @@ def train(
     device = pick_device(device)
     prepare(device)
     folder = out or Path("submissions") / chosen.submission_name(architecture, chosen.seed if seed is None else seed)
-    options: dict[str, Any] = {"device": device, "seed": seed, "start": start, "force": force}
-    written = training.train(chosen, network, folder, report=click.echo, **options)
+    written = training.train(
+        chosen, network, folder, device=device, seed=seed, start=start, force=force, report=click.echo
+    )
     click.echo(f"wrote {written}")
     click.echo(f"next: fracbench run {folder.resolve().name}{where(folder.resolve().parent)}")

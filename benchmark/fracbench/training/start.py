@@ -20,11 +20,11 @@ def start_of(
     beside = out.resolve().parent
     entries = discover(beside, None) if any(beside.glob("*/submission.yaml")) else []
     asked = recipe.start, seed, architecture.model
-    fitting = [
-        entry.name
+    fitting = {
+        entry.name: entry
         for entry in entries
         if (entry.submission.training.recipe, entry.submission.training.seed, entry.submission.model) == asked
-    ]
+    }
     if not fitting:
         raise InputError(
             f"{recipe.name} goes on from {recipe.start} with the same architecture and seed, which is not in {beside}; "
@@ -35,7 +35,7 @@ def start_of(
         raise InputError(f"{recipe.name} cannot go on from '{named}'; what fits in {beside}: {', '.join(fitting)}")
     if named is None and len(fitting) > 1:
         raise InputError(f"{recipe.name} could go on from any of {', '.join(fitting)}; choose one with --start")
-    chosen = next(entry for entry in entries if entry.name == (named or fitting[0]))
+    chosen = fitting[named or next(iter(fitting))]
     path = weights_file(chosen)
     if path is None:
         raise InputError(f"{chosen.name} has no weights to go on from; train it again: fracbench train {recipe.start}")
