@@ -1,8 +1,9 @@
-"""The rule that fixes a spec's reference epsilon: ``python tests/reference_epsilon.py [SPEC] [--images N]``.
+"""The rule that fixes a spec's reference epsilon: ``python tests/reference_epsilon.py [SPEC] [--starter NAME]``.
 
 For every starter that is not a control, robust balanced accuracy on N fractured and N normal *validation* images that
-chose no starter's epoch, under the spec's ladder, where an image broken at a rung stays broken. The reference epsilon
-is the largest rung at which some starter keeps 0.60; the smallest rung if there is none. The test split is not read.
+chose no starter's epoch, under the spec's ladder, where an image broken at a rung stays broken; so the curve never
+rises, and a starter is measured up to its first rung below 0.60. The reference epsilon is the largest rung at which
+some starter keeps 0.60; the smallest rung if there is none. The test split is not read.
 """
 
 from __future__ import annotations
@@ -32,33 +33,34 @@ def unused(spec: BenchmarkSpec, images: int) -> Job:
 
 
 def curve(entry: Entry, job: Job) -> dict[str, float]:
-    """Robust balanced accuracy at each rung, ``clean`` first."""
+    """Robust balanced accuracy at each rung, ``clean`` first, until it falls below what is enough."""
     spec, ladder, attack = job.spec, job.spec.threat.ladder, job.ladder_attack
     assert ladder is not None and attack is not None
     model = load_model(entry, spec.image_size, "cpu", spec.logical_batch)
-    alive: dict[str, list[torch.Tensor]] = {"clean": [], **{epsilon: [] for epsilon in ladder.epsilons}}
-    labels = []
-    for number, samples in enumerate(job.batches):
-        batch = load(job.dataset, samples, spec.image_size)
-        labels.append(batch.labels)
-        left = margins(model, batch.images, batch.labels, 1) > 0
-        alive["clean"].append(left)
-        for epsilon in ladder.epsilons:
+    batches = [load(job.dataset, samples, spec.image_size) for samples in job.batches]
+    alive = [margins(model, batch.images, batch.labels, 1) > 0 for batch in batches]
+    truth = torch.cat([batch.labels for batch in batches])
+    values = {"clean": balanced_accuracy(torch.cat(alive), truth)}
+    for epsilon in ladder.epsilons:
+        for number, batch in enumerate(batches):
             generator = torch.Generator().manual_seed(seed_of(job, Cell("rung", number, ladder.attack.name, epsilon)))
+            left = alive[number]
             if left.any():
                 given = batch.images[left], batch.labels[left], job.threat_at(epsilon), generator
-                left = left.masked_scatter(left, craft(model, attack, *given).robust)
-            alive[epsilon].append(left)
-    truth = torch.cat(labels)
-    return {
-        rung: float(sum(torch.cat(flags)[truth == label].float().mean() for label in (0, 1)) / 2)
-        for rung, flags in alive.items()
-    }
+                alive[number] = left.masked_scatter(left, craft(model, attack, *given).robust)
+        values[epsilon] = balanced_accuracy(torch.cat(alive), truth)
+        if values[epsilon] < ENOUGH:
+            break
+    return values
+
+
+def balanced_accuracy(correct: torch.Tensor, labels: torch.Tensor) -> float:
+    return float(sum(correct[labels == label].float().mean() for label in (0, 1)) / 2)
 
 
 def chosen(curves: dict[str, dict[str, float]], epsilons: tuple[str, ...]) -> str:
     """The largest rung at which some starter keeps enough."""
-    kept = [epsilon for epsilon in epsilons if any(values[epsilon] >= ENOUGH for values in curves.values())]
+    kept = [epsilon for epsilon in epsilons if any(values.get(epsilon, 0) >= ENOUGH for values in curves.values())]
     return kept[-1] if kept else epsilons[0]
 
 
@@ -66,6 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("spec", nargs="?", default="phantom-v1")
     parser.add_argument("--images", type=int, default=200, help="of each class")
+    parser.add_argument("--starter", action="append", help="only these, given once for each")
     arguments = parser.parse_args()
     spec = specs.load(arguments.spec)
     assert spec.threat.ladder is not None, f"{spec.name} has no ladder"
@@ -74,9 +77,9 @@ def main() -> None:
     print(f"{'starter':<36}" + "".join(f"{rung:>10}" for rung in rungs))
     curves, job = {}, unused(spec, arguments.images)
     for entry in discover(starters_dir(), None):
-        if not entry.submission.control:
+        if not entry.submission.control and entry.name in (arguments.starter or [entry.name]):
             curves[entry.name] = curve(entry, job)
-            print(f"{entry.name:<36}" + "".join(f"{curves[entry.name][rung]:>10.3f}" for rung in rungs), flush=True)
+            print(f"{entry.name:<36}" + "".join(f"{value:>10.3f}" for value in curves[entry.name].values()), flush=True)
     print(f"reference epsilon: {chosen(curves, spec.threat.ladder.epsilons)}")
 
 

@@ -132,6 +132,14 @@ def test_the_kept_epoch_is_the_best_on_what_it_is_trained_for(log: list[tuple[fl
     assert State(nothing, nothing, nothing, nothing, Path("x"), log=rows).kept_epoch == kept
 
 
+def test_a_recipe_can_be_judged_under_a_threat_it_is_not_trained_under(tmp_path: Path) -> None:
+    trained(recipe("gradient-penalty", validation_threat=LINF), tmp_path / "tiny")
+    record = json.loads((tmp_path / "tiny" / "training.json").read_text())
+    assert all(epoch["robust"] <= epoch["clean"] for epoch in record["epochs"])
+    (entry,) = discover(tmp_path, None)
+    assert entry.submission.training.threat is None
+
+
 def test_the_weights_written_are_those_of_the_kept_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scores, states = iter([0.6, 0.9, 0.7]), []
 

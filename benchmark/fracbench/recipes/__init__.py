@@ -45,7 +45,8 @@ class Recipe(_Strict):
     Other seeds than the recipe's enter ``repeat_benchmarks`` where that is given, else ``benchmarks`` too.
     ``start`` names the recipe whose finished network, of the same architecture and seed, is trained on: twins share
     their first epochs. Under a ``threat`` the first ``clean_epochs`` see no attack, and over the next
-    ``warm_up_epochs`` epsilon grows to its full size. ``learning_rate`` is a factor of the architecture's.
+    ``warm_up_epochs`` epsilon grows to its full size. The epoch kept is the best under ``validation_threat``, which is
+    the ``threat`` where only that is given. ``learning_rate`` is a factor of the architecture's.
     For controls: ``fracture_bias`` is added to the fracture logit of the finished network, and ``defence`` is the
     model plugin that serves its weights, with these parameters beside the architecture's.
     """
@@ -67,6 +68,7 @@ class Recipe(_Strict):
     weight: float = Field(default=1.0, ge=0)
     corruptions: bool = False
     threat: ThreatSpec | None = None
+    validation_threat: ThreatSpec | None = None
     attack: PluginRef = PluginRef(name="pgd", params={"steps": 3})
     clean_epochs: int = Field(default=0, ge=0)
     warm_up_epochs: int = Field(default=0, ge=0)
@@ -82,6 +84,11 @@ class Recipe(_Strict):
             raise ValueError("a recipe without epochs needs a start")
         return self
 
+    @property
+    def judged_under(self) -> ThreatSpec | None:
+        """The threat under which epochs are compared; None: on clean images."""
+        return self.validation_threat or self.threat
+
     def suited_to(self, architecture: Architecture) -> Recipe:
         """This recipe with the epochs that the architecture needs."""
         counts = ("epochs", "clean_epochs", "warm_up_epochs")
@@ -94,7 +101,10 @@ class Recipe(_Strict):
 
     def decisive(self) -> dict[str, Any]:
         """What decides the weights, as JSON."""
-        return self.model_dump(mode="json", exclude={"title", "benchmarks", "repeat_benchmarks"})
+        told = {"title", "benchmarks", "repeat_benchmarks"}
+        if self.validation_threat is None:  # recipes without one are what they were before there was the field
+            told |= {"validation_threat"}
+        return self.model_dump(mode="json", exclude=told)
 
     def entered(self, architecture: Architecture, seed: int) -> list[str]:
         """Benchmarks that the submission lists: of this recipe and seed, those open to the architecture."""

@@ -68,7 +68,7 @@ def train(
 ) -> Path:
     """Train ``recipe`` and write ``weights.safetensors``, ``training.json`` and ``submission.yaml`` to ``out``.
 
-    Keeps the epoch with the best validation balanced accuracy, robust where the recipe has a threat. A training that
+    Keeps the epoch with the best validation balanced accuracy, robust where the recipe names a threat. A training that
     was broken off goes on from its last whole epoch; on a CPU with the same number of threads, to the same weights.
     ``start`` names the submission beside ``out`` to go on from, where several could be meant. Refuses to replace
     weights that are there unless ``force``. Returns the submission file.
@@ -189,8 +189,8 @@ def _threat_of(recipe: Recipe, epoch: int) -> ThreatModel | None:
 
 
 def _validate(recipe: Recipe, model: nn.Module, split: _Split, rng: torch.Generator) -> dict[str, float]:
-    """Balanced accuracy on clean images and, with a threat, under a short PGD."""
-    threat = recipe.threat.model if recipe.threat else None
+    """Balanced accuracy on clean images and, with a threat to judge by, under a short PGD."""
+    threat = recipe.judged_under.model if recipe.judged_under else None
     pgd: Attack = registry.make("attacks", "pgd", {"steps": VALIDATION_STEPS})
     with undisturbed(model):
         scores = {"clean": _balanced_accuracy(model, _chunks(split), split.labels)}
