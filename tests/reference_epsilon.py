@@ -1,9 +1,10 @@
 """The rule that fixes a spec's reference epsilon: ``python tests/reference_epsilon.py [SPEC] [--starter NAME]``.
 
-For every starter that is not a control, robust balanced accuracy on N fractured and N normal *validation* images that
-chose no starter's epoch, under the spec's ladder, where an image broken at a rung stays broken; so the curve never
-rises, and a starter is measured up to its first rung below 0.60. The reference epsilon is the largest rung at which
-some starter keeps 0.60; the smallest rung if there is none. The test split is not read.
+For every starter that enters the spec and is no control, robust balanced accuracy on N fractured and N normal
+*validation* images that chose no starter's epoch, under the spec's ladder, where an image broken at a rung stays
+broken; so the curve never rises, and a starter is measured up to its first rung below 0.60. The reference epsilon is
+the largest rung at which some starter keeps 0.60; the smallest rung if there is none; single starters (``--starter``)
+give no verdict. The test split is not read.
 """
 
 from __future__ import annotations
@@ -72,15 +73,21 @@ def main() -> None:
     arguments = parser.parse_args()
     spec = specs.load(arguments.spec)
     assert spec.threat.ladder is not None, f"{spec.name} has no ladder"
+    entered = [entry for entry in discover(starters_dir(), None) if spec.name in entry.submission.benchmarks]
+    rivals = {entry.name: entry for entry in entered if not entry.submission.control}
+    unknown = set(arguments.starter or ()) - set(rivals)
+    if unknown:
+        parser.error(f"no starter of {spec.name}: {', '.join(sorted(unknown))}; these are: {', '.join(rivals)}")
+    asked = [rivals[name] for name in arguments.starter or rivals]
     rungs = ("clean", *spec.threat.ladder.epsilons)
     print(f"validation, {arguments.images} + {arguments.images} images, {spec.threat.norm}")
     print(f"{'starter':<36}" + "".join(f"{rung:>10}" for rung in rungs))
     curves, job = {}, unused(spec, arguments.images)
-    for entry in discover(starters_dir(), None):
-        if not entry.submission.control and entry.name in (arguments.starter or [entry.name]):
-            curves[entry.name] = curve(entry, job)
-            print(f"{entry.name:<36}" + "".join(f"{value:>10.3f}" for value in curves[entry.name].values()), flush=True)
-    print(f"reference epsilon: {chosen(curves, spec.threat.ladder.epsilons)}")
+    for entry in asked:
+        curves[entry.name] = curve(entry, job)
+        print(f"{entry.name:<36}" + "".join(f"{value:>10.3f}" for value in curves[entry.name].values()), flush=True)
+    if arguments.starter is None:
+        print(f"reference epsilon: {chosen(curves, spec.threat.ladder.epsilons)}")
 
 
 if __name__ == "__main__":

@@ -89,6 +89,7 @@ def test_an_unknown_kind_is_refused_with_the_nearest() -> None:
         (["summarise", "tiny"], "no results of 'tiny'"),
         (["train", "standart"], "Did you mean 'standard'?"),
         (["train", "standard", "--architecture", "resnat"], "Did you mean 'resnet'?"),
+        (["train", "standard", "--out", "a" * 300], "cannot name a submission"),
         (["validate", "submissions/none.yaml"], "no such file"),
     ],
 )

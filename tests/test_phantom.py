@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -232,18 +233,39 @@ def test_samples_tell_what_they_show() -> None:
             assert len(str(sample.metadata["kinds"]).split("+")) == len(picture.instances)
 
 
-def test_masks_of_whole_pictures_hold_what_each_fracture_changed(monkeypatch: pytest.MonkeyPatch) -> None:
-    shares: list[float] = []
+def rendered(index: int, broken: bool, monkeypatch: pytest.MonkeyPatch) -> tuple[Picture, np.ndarray]:
+    """A picture, and the attenuation before blur that the shutter leaves; if not ``broken``, the bones are whole."""
+    seen: dict[str, np.ndarray] = {}
 
-    def note(change: np.ndarray) -> Any:
-        mask = outline(change)
-        shares.append(float(np.abs(change)[mask].sum() / np.abs(change).sum()))
-        return mask
+    def whole(own: np.random.Generator, bone: Bone, place: float, child: bool) -> Any:
+        return replace(draw_fracture(own, bone, place, child), shape=Shape(bone))
 
-    monkeypatch.setattr(scene, "outline", note)
-    for index in range(1, 60, 2):
-        make(0, "test", index, LURES["test"])
-    assert len(shares) >= 30 and min(shares) >= 0.95
+    def note(name: str, at: int, real: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+        def call(*given: Any) -> np.ndarray:
+            seen[name] = given[at].copy()
+            return real(*given)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scene, "expose", note("attenuation", 1, scene.expose))
+        patch.setattr(scene, "develop", note("field", 1, scene.develop))
+        if not broken:
+            patch.setattr(scene, "draw_fracture", whole)
+            patch.setattr(scene, "outline", lambda change: np.zeros(change.shape, bool))
+        picture = make(0, "test", index, LURES["test"])
+    return picture, seen["attenuation"] * seen["field"]
+
+
+def test_masks_hold_what_differs_from_the_same_picture_rendered_without_the_fracture(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for index in range(1, 40, 2):
+        (picture, after), (_, before) = (rendered(index, broken, monkeypatch) for broken in (True, False))
+        change = np.abs(after - before)
+        assert change.sum() > 0 and change[picture.instances.any(0)].sum() >= 0.95 * change.sum()
+        assert all(change[instance].sum() > 0 for instance in picture.instances)
+        assert picture.instances.any(0).mean() < 0.5
 
 
 def test_a_longer_test_split_begins_with_the_shorter_one() -> None:

@@ -42,5 +42,6 @@ def test_the_command_writes_a_picture_or_one_line(blobs: None, tmp_path: Path, m
     refused(call("data", "blobs", "--out", "sheet.jpg"), "name a .png file")
     (tmp_path / "folder.png").mkdir()
     refused(call("data", "blobs", "--out", "folder.png"), "name a .png file")
+    refused(call("data", "blobs", "--out", "a" * 300 + ".png"), "name a .png file")
     refused(call("data", "blobs", "--out", "/proc/sheet.png"), "--out /proc: cannot be written to")
     refused(call("data", "fracatlas", "--data", "nowhere"), "no such folder")

@@ -49,6 +49,20 @@ def test_every_robust_starter_has_its_standard_twin() -> None:
     assert controls == ["always-fracture", "cheater", "fake-defence"]
 
 
+@pytest.mark.parametrize("entry", ENTRIES, ids=ids)
+def test_a_starter_goes_on_from_the_shipped_start_of_its_architecture_and_seed(entry: Entry) -> None:
+    training = entry.submission.training
+    wanted = recipes.load(training.recipe or "").start
+    began = json.loads((entry.folder / "training.json").read_text())["start"]
+    assert (began is None) == (wanted is None)
+    if began is not None:
+        (start,) = (other for other in ENTRIES if other.name == began["submission"])
+        weights, model = start.submission.weights, start.submission.model
+        assert weights and weights.sha256 == began["sha256"]
+        assert (start.submission.training.recipe, start.submission.training.seed) == (wanted, training.seed)
+        assert model.params.items() <= entry.submission.model.params.items()
+
+
 def test_two_twins_have_three_training_seeds() -> None:
     for architecture in ("resnet", "mobilenet"):
         for recipe in map(recipes.load, ("standard", "pgd-at")):

@@ -192,6 +192,9 @@ def test_a_start_is_trained_on(tmp_path: Path) -> None:
     record = json.loads((tmp_path / "tiny" / "training.json").read_text())
     assert record["start"]["submission"] == "first" and record["epochs"] == []
     assert trained(recipe(start="first"), tmp_path / "more") != trained(recipe(), tmp_path / "anew")
+    with pytest.raises(InputError, match="train that first"):  # it would replace its own start
+        trained(recipe(start="first"), tmp_path / "first", force=True)
+    assert (tmp_path / "first" / "weights.safetensors").read_bytes() == kept
 
 
 def test_a_start_is_never_guessed(tmp_path: Path) -> None:
@@ -281,4 +284,5 @@ def test_other_seeds_enter_the_full_benchmark_only_and_one_architecture_the_smok
     standard, (resnet, coatnet) = recipes.load("standard"), map(recipes.architecture, ("resnet", "coatnet"))
     assert standard.entered(resnet, standard.seed) == ["phantom-v1", "phantom-full-v1", "smoke"]
     assert standard.entered(coatnet, standard.seed) == ["phantom-v1", "phantom-full-v1"]
-    assert standard.entered(resnet, 1) == ["phantom-full-v1"]
+    for name in recipes.names():
+        assert recipes.load(name).entered(resnet, 1) == ["phantom-full-v1"], name

@@ -18,8 +18,8 @@ def cache_dir() -> Path:
 
 def check_writable(folder: Path, option: str) -> None:
     """``InputError`` that names the ``option`` or variable where no file can be written below ``folder``."""
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     try:
+        there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
         with TemporaryDirectory(dir=there):
             pass
     except OSError as error:

@@ -10,6 +10,8 @@ import click
 from fracbench.cli._common import FOLDER, shown, where
 from fracbench.errors import InputError
 
+LONGEST = 200  # characters of a file's name, with room for the temporary one
+
 
 @click.command("data")
 @click.argument("kind")
@@ -26,7 +28,7 @@ def data_(kind: str, data: str | None, splits: tuple[str, ...], out: Path | None
     if data is not None and not Path(data).is_dir():
         raise InputError(f"--data {data}: no such folder")
     file = out or Path(f"{kind}-sheet.png")
-    if file.suffix != ".png" or not file.parent.is_dir() or file.is_dir():
+    if file.suffix != ".png" or len(file.name) > LONGEST or not file.parent.is_dir() or file.is_dir():
         raise InputError(f"--out {file}: name a .png file in a folder that is there")
     check_writable(file.parent, "--out")
     from fracbench.sheet import contact_sheet

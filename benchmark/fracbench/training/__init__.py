@@ -17,7 +17,7 @@ from fracbench.contracts import Attack, label_margin
 from fracbench.data import load
 from fracbench.environment import code_of, versions
 from fracbench.errors import InputError
-from fracbench.files import check_writable
+from fracbench.files import cache_dir, check_writable
 from fracbench.models import undisturbed
 from fracbench.recipes import Architecture, Recipe
 from fracbench.schema import ThreatModel
@@ -94,6 +94,8 @@ def train(
 
 
 def _check(recipe: Recipe, out: Path, seed: int, force: bool) -> None:
+    check_name(out.resolve().name)
+    check_writable(cache_dir(), "FRACBENCH_CACHE")
     if (out / "weights.safetensors").exists() and not force:
         raise InputError(f"{out}/weights.safetensors is there already; pass --force to replace it")
     if out.exists() and not out.is_dir():
@@ -102,7 +104,6 @@ def _check(recipe: Recipe, out: Path, seed: int, force: bool) -> None:
         if (out / name).is_dir():
             raise InputError(f"{out / name} is a folder where a file would be written; give another folder with --out")
     check_writable(out, "--out")
-    check_name(out.resolve().name)
     if not 0 <= seed < 2**63:
         raise InputError(f"seed {seed} is not between 0 and 2^63")
 

@@ -18,7 +18,8 @@ def start_of(
             raise InputError(f"{recipe.name} goes on from nothing; leave --start out")
         return None
     beside = out.resolve().parent
-    entries = discover(beside, None) if any(beside.glob("*/submission.yaml")) else []
+    found = discover(beside, None) if any(beside.glob("*/submission.yaml")) else []
+    entries = [entry for entry in found if entry.folder.resolve() != out.resolve()]  # nothing is its own start
     asked = recipe.start, seed, architecture.model
     fitting = {
         entry.name: entry
