@@ -268,6 +268,16 @@ def test_masks_hold_what_differs_from_the_same_picture_rendered_without_the_frac
         assert picture.instances.any(0).mean() < 0.5
 
 
+def test_where_no_bar_can_be_drawn_lines_tell_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("fracbench_plugins.datasets.phantom.SECONDS_BETWEEN_LINES", -1.0)
+    assert list(Phantom()._told(range(3), "test")) == [0, 1, 2]
+    assert capsys.readouterr().err.splitlines()[1:] == [
+        "phantom: drawing test, 32 of 128 pictures", "phantom: drawing test, 64 of 128 pictures"
+    ]  # fmt: skip
+
+
 def test_a_longer_test_split_begins_with_the_shorter_one() -> None:
     short, long = Phantom(test=32).samples("test"), Phantom(test=64).samples("test")
     assert long[:32] == short and Phantom(test=32).fingerprint("test") != Phantom(test=64).fingerprint("test")

@@ -154,6 +154,13 @@ def test_the_weights_written_are_those_of_the_kept_epoch(tmp_path: Path, monkeyp
     assert same == [False, True, False]
 
 
+def test_reading_many_images_tells_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "SECONDS_BETWEEN_LINES", -1.0)
+    lines: list[str] = []
+    training._Split(Blobs(n=150), "train", 16, "cpu", lines.append)
+    assert lines == ["reading train: 0 of 300 images", "reading train: 256 of 300 images"]
+
+
 def test_images_of_a_group_stay_side_by_side() -> None:
     split = training._Split(Blobs(n=8), "train", 32, "cpu")
     split.group = torch.arange(16).numpy() // 2

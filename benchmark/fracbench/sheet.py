@@ -12,8 +12,10 @@ from scipy.ndimage import binary_erosion
 from fracbench.contracts import Dataset, Sample
 from fracbench.data import choose, fit
 
-TILE, CAPTION, COLUMNS = 256, 16, 6
-OUTLINE = (86, 180, 233)
+TILE, LINE, COLUMNS = 256, 15, 6
+OUTLINE, PAPER = (86, 180, 233), (208, 208, 208)  # some radiographs are framed in white
+FACTS = ("subtlety", "site", "marker")
+WIDEST = 42  # letters of a caption line
 
 
 def contact_sheet(dataset: Dataset, splits: Sequence[str], each: int = COLUMNS) -> Image.Image:
@@ -25,15 +27,16 @@ def contact_sheet(dataset: Dataset, splits: Sequence[str], each: int = COLUMNS) 
             there = sum(sample.label == label for sample in samples)
             counts = {1: (min(each, there), 0), 0: (0, min(each, there))}[label]
             rows.append((f"{split}, {word}", choose(samples, *counts, seed=0)))
-    width, height = COLUMNS * TILE, sum(2 * CAPTION + TILE for _ in rows)
-    sheet = Image.new("RGB", (width, height), "white")
+    step = TILE + 3 * LINE
+    sheet = Image.new("RGB", (COLUMNS * TILE, len(rows) * step), PAPER)
     draw = ImageDraw.Draw(sheet)
     for number, (title, samples) in enumerate(rows):
-        top = number * (2 * CAPTION + TILE)
+        top = number * step
         draw.text((4, top + 2), title, fill="black")
         for column, sample in enumerate(samples):
-            sheet.paste(Image.fromarray(_tile(dataset, sample)), (column * TILE, top + CAPTION))
-            draw.text((column * TILE + 4, top + CAPTION + TILE + 2), _caption(sample), fill="black")
+            sheet.paste(Image.fromarray(_tile(dataset, sample)), (column * TILE, top + LINE))
+            for line, text in enumerate(_caption(sample)):
+                draw.text((column * TILE + 4, top + LINE + TILE + line * LINE + 2), text, fill="black")
     return sheet
 
 
@@ -45,6 +48,10 @@ def _tile(dataset: Dataset, sample: Sample) -> NDArray[np.uint8]:
     return tile
 
 
-def _caption(sample: Sample) -> str:
-    facts = [str(sample.metadata[key]) for key in ("kinds", "subtlety") if key in sample.metadata]
-    return " ".join([sample.id[-28:], *facts])[:42]
+def _caption(sample: Sample) -> tuple[str, str]:
+    """Id and kinds of fracture, then the facts that the dataset gives."""
+    known = sample.metadata
+    first = " ".join([sample.id[-28:], str(known.get("kinds", ""))])
+    facts = [f"{key} {known[key]}" for key in FACTS if key in known]
+    facts += ["cast"] if known.get("cast") is True else []
+    return first[:WIDEST], ", ".join(facts)[:WIDEST]

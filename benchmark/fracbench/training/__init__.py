@@ -31,14 +31,19 @@ from fracbench.weights import load_weights
 
 VALIDATION_STEPS = 10
 CHUNK = 128  # images predicted at once on validation
+SECONDS_BETWEEN_LINES = 5.0
 
 
 class _Split:
     """A whole split in memory: images, labels, the union of masks, their hash, the index of each image's group."""
 
-    def __init__(self, dataset: Any, split: str, size: int, device: str) -> None:
-        samples = dataset.samples(split)
-        batches = [load(dataset, samples[i : i + 256], size) for i in range(0, len(samples), 256)]
+    def __init__(self, dataset: Any, split: str, size: int, device: str, report: Callable[[str], None] = print) -> None:
+        samples, batches, told = dataset.samples(split), [], time.monotonic()
+        for start in range(0, len(samples), 256):
+            if time.monotonic() - told > SECONDS_BETWEEN_LINES:
+                told = time.monotonic()
+                report(f"reading {split}: {start} of {len(samples)} images")
+            batches.append(load(dataset, samples[start : start + 256], size))
         images = torch.cat([batch.images for batch in batches])
         labels, masks = (torch.cat([getattr(batch, name) for batch in batches]) for name in ("labels", "masks"))
         content = hashlib.sha256()
@@ -120,8 +125,8 @@ def _fit(
     """All epochs, from the checkpoint where there is one; ``begins_with`` names the weights of the start."""
     report(f"reading {recipe.dataset.name}")
     dataset = registry.make("datasets", recipe.dataset.name, recipe.dataset.params)
-    training = _Split(dataset, "train", recipe.image_size, device)
-    validation = _Split(dataset, "val", recipe.image_size, device)
+    training = _Split(dataset, "train", recipe.image_size, device, report)
+    validation = _Split(dataset, "val", recipe.image_size, device, report)
     rate = architecture.learning_rate * recipe.learning_rate
     optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=recipe.weight_decay)
     batches = len(training.images) // recipe.batch_size
@@ -154,7 +159,7 @@ def _fit(
 def _line(row: dict[str, float], epochs: int, seconds: float) -> str:
     numbers = " ".join(f"{key} {value:.3f}" for key, value in row.items() if key != "epoch")
     left = round(seconds / row["epoch"] * (epochs - row["epoch"]))
-    return f"epoch {row['epoch']} of {epochs}: {numbers} ({seconds:.0f} s, {left // 60}:{left % 60:02} left)"
+    return f"epoch {row['epoch']} of {epochs}: {numbers} ({seconds:.0f} s so far, {left // 60}:{left % 60:02} left)"
 
 
 def _epoch(

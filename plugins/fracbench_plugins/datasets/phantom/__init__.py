@@ -7,7 +7,9 @@ Rays through parametric anatomy, fractures as geometry, a detector with scatter,
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import chain, islice
@@ -23,6 +25,8 @@ from fracbench_plugins.datasets.phantom import shelf
 from fracbench_plugins.datasets.phantom.draw import LURES, SPLITS, make
 from fracbench_plugins.datasets.phantom.reader import second_outlines
 from fracbench_plugins.datasets.phantom.scene import SIDE, Lures, Picture
+
+SECONDS_BETWEEN_LINES = 5.0
 
 
 @lru_cache(maxsize=64)
@@ -87,7 +91,20 @@ class Phantom:
         numbers = range(-(-self._count(split) // shelf.SHARD))
         if sum(not shelf.is_kept(self.seed, split, self._lures(split), number) for number in numbers) <= 2:
             return numbers
-        return track(numbers, f"phantom: drawing {split}", console=Console(stderr=True), transient=True)
+        console = Console(stderr=True)
+        if console.is_terminal:
+            return track(numbers, f"phantom: drawing {split}", console=console, transient=True)
+        return self._told(numbers, split)
+
+    def _told(self, numbers: range, split: str) -> Iterator[int]:
+        """The same numbers, with a line now and then where no bar can be drawn."""
+        last = time.monotonic()
+        for number in numbers:
+            if time.monotonic() - last > SECONDS_BETWEEN_LINES:
+                last = time.monotonic()
+                done, total = number * shelf.SHARD, self._count(split)
+                print(f"phantom: drawing {split}, {done} of {total} pictures", file=sys.stderr, flush=True)
+            yield number
 
     def _shard(self, split: str, number: int) -> list[Picture]:
         return _shard(self.seed, split, self._lures(split), number)
