@@ -25,8 +25,10 @@ TABLE = re.compile(r"<!-- from submissions -->\n(\|.*\n)+")
 def command_line() -> str:
     """Every command's help text."""
     parts = ["# Command line", "Made from `--help` by `python docs/generate.py`.", _help()]
-    for name in sorted(main.commands):
+    for name, command in sorted(main.commands.items()):
         parts += [f"## fracbench {name}", _help(name)]
+        for inner in sorted(getattr(command, "commands", {})):
+            parts += [f"### fracbench {name} {inner}", _help(name, inner)]
     parts += [
         "## Exit status",
         "0: all done. 1: some cells failed, each is named. 2: the input is wrong, one line per fault, and nothing was "
@@ -57,6 +59,8 @@ def plugins() -> str:
             parameters = _parameters(factory)
             if parameters:
                 parts.append(f"Parameters: {parameters}")
+            if levels := getattr(factory, "levels", None):
+                parts.append(f"Levels at severities 1 to 5: {', '.join(map(str, levels))}")
     return "\n\n".join(parts) + "\n"
 
 

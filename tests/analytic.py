@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
 SIDE = 16
+Step = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Linear(nn.Module):
@@ -56,3 +59,20 @@ def linear_world(n: int = 80, wrong: int = 8) -> tuple[Linear, torch.Tensor, tor
     labels[:wrong] = 1 - labels[:wrong]
     margin = torch.where(labels == 1, 1, -1) * (z - z.mean())
     return model, x, labels, margin
+
+
+class Defended(nn.Module):
+    """A network with ``before`` on its images and ``after`` on its logits."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        before: Step | None = None,
+        after: Step | None = None,
+    ) -> None:
+        super().__init__()
+        self.network, self.before, self.after = network, before, after
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits = self.network(self.before(images) if self.before else images)
+        return self.after(logits) if self.after else logits

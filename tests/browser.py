@@ -63,7 +63,7 @@ def opened(address: str) -> Iterator[Page]:
         page = browser.new_page(viewport={"width": 1500, "height": 1800})
         page.set_default_timeout(60_000)
         page.goto(address)
-        page.wait_for_selector("h1:has-text('fracbench')")
+        page.wait_for_selector("h1")
         yield page
         browser.close()
 

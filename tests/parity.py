@@ -1,11 +1,13 @@
 """The ensemble's parts against pyautoattack, and the metrics against Quantus, each called directly.
 
-``python tests/parity.py`` does it on the first logical batch of phantom-v1 with the spec's budgets, and on
-tie-free maps against that batch's masks, and prints the differences; the tests use the same functions.
+``python tests/parity.py [STARTER...]`` does it, for all starters or some, on the first logical batch of phantom-v1 with
+the spec's budgets, and on tie-free maps against that batch's masks, and prints the differences; the tests use the same
+functions.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -84,7 +86,8 @@ def ensemble_seeds(generator: torch.Generator) -> dict[str, int]:
 
 def main() -> None:
     from fracbench.data import load
-    from fracbench.plan import Cell, resolve, seed_of
+    from fracbench.plan import Cell, seed_of
+    from fracbench.resolving import resolve
     from fracbench.submissions import discover, load_model, starters_dir
 
     job = resolve(specs.load("phantom-v1"))
@@ -92,7 +95,7 @@ def main() -> None:
     batch, threat = load(job.dataset, job.batches[0], job.spec.image_size), job.spec.threat.model
     budgets = {ref.name: ref.params for ref in job.spec.attacks}["autoattack"]
     print(f"{'model':<26}{'part':<14}{'images':>8}{'robust, ours':>14}{'direct':>8}{'flags that differ':>19}")
-    for entry in discover(starters_dir(), None):
+    for entry in discover(starters_dir(), None, sys.argv[1:]):
         model = load_model(entry, job.spec.image_size, "cpu", len(batch.ids))
         generator = torch.Generator().manual_seed(seed_of(job, cell))
         ours = craft(model, job.attacks["autoattack"], batch.images, batch.labels, threat, generator)

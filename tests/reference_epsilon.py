@@ -15,7 +15,8 @@ from dataclasses import replace
 import torch
 from fracbench import recipes, registry, specs
 from fracbench.data import choose, load, logical_batches
-from fracbench.plan import Cell, Job, resolve, seed_of
+from fracbench.plan import Cell, Job, seed_of
+from fracbench.resolving import resolve
 from fracbench.robustness import craft, margins
 from fracbench.schema import BenchmarkSpec
 from fracbench.submissions import Entry, discover, load_model, starters_dir

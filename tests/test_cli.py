@@ -61,7 +61,7 @@ def test_list_shows_every_plugin_benchmark_and_recipe() -> None:
             assert f"  {name} " in shown
     for name in specs.names():
         assert f"  {name}\n" in shown
-    assert call("list", "attacks").output.startswith("attacks:\n  apgd-ce")
+    assert call("list", "attacks").output.startswith("attacks:\n  adaptive")
 
 
 def test_an_unknown_kind_is_refused_with_the_nearest() -> None:
@@ -164,8 +164,8 @@ def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     header, row, total, *_ = [line.split() for line in result.stdout.splitlines()]
     assert header == ["submission", "cells", "forward", "backward", "minutes"]
-    # 3 batches of: clean, 3 attacks, 3 rungs, 8 explainers on clean and 3 attacks
-    assert row[:2] == ["tiny", str(3 * (1 + 3 + 3 + 8 * 4))] and total[1] == row[1]
+    # 2 batches of: clean, 3 attacks, a ladder, symptoms, 8 explainers on clean and 3 attacks
+    assert row[:2] == ["tiny", str(2 * (1 + 3 + 1 + 1 + 8 * 4))] and total[1] == row[1]
     assert float(row[4]) >= 0 and int(row[2]) > int(row[3]) > 0
     assert files(tmp_path) == before
 

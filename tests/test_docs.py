@@ -7,6 +7,7 @@ import importlib.util
 import re
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 from conftest import REPOSITORY
@@ -54,6 +55,8 @@ def test_commands_in_the_text_exist_with_their_options(page: Path) -> None:
         for line in block.splitlines() if language == "sh" else ():
             for words in re.findall(r"fracbench ((?:[\w./-]+ ?)+)", line.partition("#")[0]):
                 command = main.commands[words.split()[0]]
+                if isinstance(command, click.Group):
+                    command = command.commands[words.split()[1]]
                 known = {option for parameter in command.params for option in parameter.opts}
                 for option in re.findall(r"--[\w-]+", words):
                     assert option in known, f"{page.name}: {line}"

@@ -12,7 +12,7 @@ import pytest
 import torch
 from fracbench import environment
 from fracbench.errors import InputError
-from fracbench.plan import resolve
+from fracbench.resolving import resolve
 from worlds import registered, spec
 
 PACKAGE = """\

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from fracbench_leaderboard.figures import scatter
-from fracbench_leaderboard.pages.ranking import _counts
 from fracbench_leaderboard.table import explainer_table, ranking_table
+from fracbench_leaderboard.views.ranking import _counts
 from test_printing import board
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import fracbench
 import pytest
@@ -36,11 +38,28 @@ def test_a_name_that_is_no_folder_name_is_refused() -> None:
             fracbench.evaluate(TinyNet(), "smoke", limit=4, name=name)
 
 
+@pytest.mark.parametrize(
+    "attacks, says",
+    [
+        (["PGD"], "unknown attack 'PGD'. Did you mean 'pgd'?"),
+        ([], "attacks must be a list of at least one name"),
+        ("pgd", "attacks must be a list of at least one name"),
+        ([None], "None is neither a name nor a PluginRef"),
+        (["pgd", "pgd"], "'pgd' is listed twice"),
+        (["cw-l2"], "attack 'cw-l2' does not know linf (it knows l2); these do: "),
+    ],
+)
+def test_attacks_that_cannot_be_are_one_line(attacks: Any, says: str) -> None:
+    with pytest.raises(InputError, match=re.escape(says)) as fault:
+        fracbench.evaluate(torch.nn.Identity(), "smoke", attacks=attacks)
+    assert len(str(fault.value).splitlines()) == 1
+
+
 def test_changed_attacks_and_explainers_make_it_custom() -> None:
     result = fracbench.evaluate(TinyNet(), "smoke", attacks=["fgsm"], explainers=["saliency", "random"])
     assert result.summary["unranked_because"] == ["custom run"] and result.summary["panel"] == ["saliency"]
     assert set(result.alignment.explainer) == {"saliency", "random"}
-    assert result.summary["n"]["images"] == 24
+    assert result.summary["n"]["images"] == 16
 
 
 def test_a_plain_function_and_one_logit_are_models_too() -> None:

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+from typing import Any
 
 import pytest
 import torch
+from conftest import STARTERS
 from fracbench import registry, testing
 from fracbench.contracts import InputError, MarginModel, Unsupported
+from fracbench.submissions import discover
 from fracbench_plugins.explainers._layers import find_layer
 
-BUDGETS = {
+(SOURCE,) = discover(STARTERS, None, ["phantom-resnet-standard"])
+NEEDED: dict[str, dict[str, Any]] = {  # parameters without a default
+    "transfer": {"sources": {SOURCE.name: SOURCE.submission.weights.sha256 if SOURCE.submission.weights else ""}}
+}
+BUDGETS: dict[str, dict[str, Any]] = {
     "autoattack": {"apgd_ce_steps": 4, "apgd_margin_steps": 4, "fab_steps": 4, "square_queries": 12},
     "square": {"queries": 12},
     "fgsm": {},
+    "cw-l2": {"steps": 4, "searches": 2},
+    "transfer": NEEDED["transfer"] | {"steps": 4},
 }
 
 
 @pytest.mark.parametrize("name", registry.names("attacks"))
 def test_attacks_conform(name: str) -> None:
-    testing.check_attack(registry.make("attacks", name, BUDGETS.get(name, {"steps": 4})))
+    few = {"steps": 4} if "steps" in inspect.signature(registry.load("attacks", name)).parameters else {}
+    testing.check_attack(registry.make("attacks", name, BUDGETS.get(name, few)))
 
 
 @pytest.mark.parametrize("name", registry.names("explainers"))
@@ -148,7 +159,7 @@ def test_plugins_are_frozen_and_their_parameters_have_defaults(kind: str) -> Non
     for name in registry.names(kind):
         factory = registry.load(kind, name)
         assert dataclasses.is_dataclass(factory) and factory.__dataclass_params__.frozen  # type: ignore[attr-defined]
-        factory()
+        factory(**NEEDED.get(name, {}))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fracbench.board import Board
+from fracbench.board import Board, drops
 from fracbench.printing import WIDTH, print_board, print_plan
 from fracbench.store import _finite
 from fracbench.summary import rank, summarise
@@ -36,9 +36,24 @@ def test_only_the_asked_benchmark_is_printed(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().out == ""
 
 
+def test_the_drop_from_the_own_split_is_shown_for_rows_of_the_same_rules(capsys: pytest.CaptureFixture[str]) -> None:
+    own, shifted, other = (run(), run(split="test-shift-site"), run(split="test-shift-site", spec_hash="another"))
+    weaker = {**tables(), "predictions": tables()["predictions"].assign(correct=False)}
+    rows = [_finite(summarise(of, made)) for of, made in ((own, tables()), (shifted, weaker), (other, weaker))]
+    (drop,) = drops(rank(rows))
+    assert drop["split"] == "test-shift-site" and drop["clean"] == (rows[0]["clean"]["balanced_accuracy"]["value"], 0)
+    assert drop["headline"] == (rows[0]["headline"]["value"], 0) and drop["headline"][0] > 0
+    print_board(Board(rank(rows)), None)
+    out = capsys.readouterr().out
+    assert "distribution shift" in out and f"{drop['clean'][0]:.3f} -> 0.000" in out
+    assert max(map(len, out.splitlines())) <= WIDTH
+    print_board(Board(rank(rows[:1])), None)
+    assert "distribution shift" not in capsys.readouterr().out
+
+
 def test_the_plan_adds_up(capsys: pytest.CaptureFixture[str]) -> None:
     print_plan([("a", Estimate(3, 100, 50, 1.5)), ("b", Estimate(4, 10, 5, 0.5))])
-    header, a, _, total, _ = capsys.readouterr().out.splitlines()
+    header, a, _, total, *_ = capsys.readouterr().out.splitlines()
     assert total.split() == ["total", "7", "110", "55", "2.0"]
     assert len(header) == len(a) == len(total)
 

@@ -48,6 +48,29 @@ def test_a_plugin_that_cannot_be_imported_is_one_line(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
+    ("name", "params", "said"),
+    [
+        ("pgd", {"step": 3}, r"has no parameter 'step'\. Did you mean 'steps'\?"),
+        ("pgd", {"steps": "many"}, r"steps is 'many'; it should be a valid integer"),
+        ("pgd", {"steps": True}, r"steps is True; it should be a valid integer"),
+        ("pgd", {"steps": 0}, r"'pgd': steps is 0; it must be at least 1"),
+        ("pgd", {"rel_step_size": -1}, r"'pgd': rel_step_size is -1; it must be positive and finite"),
+        ("fmn", {"gamma": 2}, r"'fmn': gamma is 2; it must lie between 0.001 and 0.999"),
+        ("adaptive", {"momentum": float("nan")}, r"momentum is nan; it must lie between 0 and 1"),
+        ("pgd", {"rel_step_size": [1]}, r"rel_step_size is \[1\]; it should be a valid number"),
+        ("transfer", {}, r"'transfer' needs the parameter 'sources'"),
+        ("transfer", {"sources": {"phantom-resnet-standart": "0" * 64}}, r"Did you mean 'phantom-resnet-standard'"),
+        ("transfer", {"sources": {"phantom-resnet-standard": "0" * 64}}, r"have sha256 [0-9a-f]{64}, not '0{64}'"),
+        ("autoattack", {"version": "standard"}, r"there is no version 'standard'; write aa-binary-v1"),
+    ],
+)
+def test_parameters_that_cannot_be_are_one_line(name: str, params: dict[str, object], said: str) -> None:
+    with pytest.raises(InputError, match=said) as fault:
+        registry.make("attacks", name, params)
+    assert len(fault.value.faults) == 1 and "Error" not in str(fault.value)
+
+
+@pytest.mark.parametrize(
     "code",
     [
         "import fracbench",

@@ -1,116 +1,19 @@
-"""The referee and every registered attack, against closed forms and against pyautoattack itself."""
+"""The referee: what it refuses, what it measures, and that the model is left as it was."""
 
 from __future__ import annotations
 
 import dataclasses
 from contextlib import nullcontext
 
-import parity
 import pytest
 import torch
 from analytic import Linear, SmallNet, images, linear_world
-from fracbench import registry
-from fracbench.contracts import Attack, label_margin
 from fracbench.errors import InputError
 from fracbench.models import NonFinite
 from fracbench.robustness import AttackFault, craft, is_random, zero_gradient
-from fracbench.schema import ThreatModel
+from fracbench.schema import Norm, ThreatModel
 from fracbench.threat import distance, project
-
-SMALL: dict[str, dict[str, int]] = {
-    "autoattack": {"apgd_ce_steps": 10, "apgd_margin_steps": 10, "fab_steps": 10, "square_queries": 50},
-    "square": {"queries": 50},
-    "fgsm": {},
-}
-WHITE_BOX = [name for name in registry.names("attacks") if name != "square"]
-
-
-def build(name: str) -> Attack:
-    return registry.make("attacks", name, SMALL.get(name, {"steps": 20}))
-
-
-def rng(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-@pytest.mark.parametrize("name", WHITE_BOX)
-@pytest.mark.parametrize(
-    "threat", [ThreatModel("linf", e) for e in (0.003, 0.01, 0.02)] + [ThreatModel("l2", e) for e in (0.05, 0.2)]
-)
-def test_white_box_attacks_reach_the_closed_form(name: str, threat: ThreatModel) -> None:
-    model, x, labels, margin = linear_world()
-    dual = model.weight.abs().sum() if threat.norm == "linf" else model.weight.norm()
-    truth = margin > threat.epsilon * dual
-    crafted = craft(model, build(name), x, labels, threat, rng())
-    assert torch.equal(crafted.robust, truth)
-
-
-def test_linf_optimum_of_a_linear_model_is_the_sign_step() -> None:
-    model, x, labels, _ = linear_world()
-    threat = ThreatModel("linf", 0.01)
-    crafted = craft(model, build("fgsm"), x, labels, threat, rng())
-    direction = torch.where(labels == 1, 1, -1).view(-1, 1, 1, 1)
-    assert torch.allclose(crafted.images, x - 0.01 * direction * model.weight.sign(), atol=1e-6)
-
-
-@pytest.mark.parametrize("name", registry.names("attacks"))
-@pytest.mark.parametrize("norm", ["linf", "l2"])
-def test_attempts_stay_inside_and_are_attempts_for_every_image(name: str, norm: str) -> None:
-    model, x = SmallNet().eval(), torch.rand(12, 1, 16, 16, generator=rng(3))
-    labels = model(x).argmax(1)
-    labels[:3] = 1 - labels[:3]  # misclassified images are attacked too
-    threat = ThreatModel(norm, 0.02 if norm == "linf" else 0.3)  # type: ignore[arg-type]
-    crafted = craft(model, build(name), x, labels, threat, rng())
-    assert crafted.images.min() >= 0 and crafted.images.max() <= 1
-    assert (distance(x, crafted.images, norm) <= threat.epsilon + 1e-6).all()
-    assert (crafted.distance > 0).all(), "the clean image is no attempt"
-
-
-@pytest.mark.parametrize("name", ["pgd", "autoattack"])
-def test_survivors_are_real_attempts(name: str) -> None:
-    model, x, labels, margin = linear_world()
-    crafted = craft(model, build(name), x, labels, ThreatModel("linf", 0.004), rng())
-    survivors = crafted.robust
-    assert survivors.sum() >= 20
-    assert (crafted.margin < margin)[survivors].float().mean() >= 0.95
-
-
-@pytest.mark.parametrize("part", parity.PARTS)
-@pytest.mark.parametrize("norm", ["linf", "l2"])
-def test_parts_have_the_flags_of_pyautoattack_called_directly(part: str, norm: str) -> None:
-    model = SmallNet().eval()
-    x = torch.rand(64, 1, 16, 16, generator=rng(5))
-    labels = (label_margin(model(x), torch.ones(64)) > 0).long()
-    cut = label_margin(model(x), torch.ones(64)).median()
-    model.head.bias.data[0] += cut.detach()  # both classes are predicted
-    labels = model(x).argmax(1)
-    labels[::9] = 1 - labels[::9]
-    threat = ThreatModel(norm, 0.01 if norm == "linf" else 0.15)  # type: ignore[arg-type]
-    ours = registry.make("attacks", part, {"queries": 60} if part == "square" else {"steps": 12})
-    crafted = craft(model, ours, x, labels, threat, rng(7))
-    seed = int(torch.randint(2**31, (1,), generator=rng(7)))
-    budget = 60 if part == "square" else 12
-    robust = parity.direct_flags(parity.direct(part, model, threat, budget, seed), model, x, labels)
-    assert torch.equal(crafted.robust, robust)
-    assert 0 < robust.sum() < (model(x).argmax(1) == labels).sum(), "the case must break some and spare some"
-
-
-def test_margin_attack_does_not_care_for_the_scale_of_logits() -> None:
-    model, x, labels, margin = linear_world()
-    loud = Linear(model.weight.detach(), model.bias, scale=1e5)
-    threat = ThreatModel("linf", 0.01)
-    truth = margin > 0.01 * model.weight.abs().sum()
-    assert torch.equal(craft(loud, build("apgd-margin"), x, labels, threat, rng()).robust, truth)
-    assert torch.equal(craft(loud, build("pgd"), x, labels, threat, rng()).robust, truth)
-
-
-def test_ensemble_takes_the_worst_part_per_image() -> None:
-    model, x, labels, _ = linear_world()
-    crafted = craft(model, build("autoattack"), x, labels, ThreatModel("linf", 0.006), rng())
-    lowest = torch.stack([part.margin for part in crafted.parts.values()]).amin(0)
-    assert torch.equal(crafted.margin, lowest)
-    assert torch.equal(crafted.robust, torch.stack([p.robust for p in crafted.parts.values()]).all(0))
-    assert set(crafted.part) <= set(crafted.parts)
+from test_attacks import ADVERSARIAL, LINF, WHITE_BOX, build, knows, rng
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,12 +40,12 @@ class Rogue:
 def test_nonsense_from_an_attack_is_a_fault_never_robustness(how: str) -> None:
     model, x, labels, _ = linear_world()
     with pytest.raises(AttackFault):
-        craft(model, Rogue(how), x, labels, ThreatModel("linf", 0.01), rng())
+        craft(model, Rogue(how), x, labels, LINF, rng())
 
 
 def test_an_attack_outside_the_ball_is_projected_before_it_counts() -> None:
     model, x, labels, margin = linear_world()
-    crafted = craft(model, Rogue("far"), x, labels, ThreatModel("linf", 0.01), rng())
+    crafted = craft(model, Rogue("far"), x, labels, LINF, rng())
     assert (distance(x, crafted.images, "linf") <= 0.01 + 1e-6).all()
     assert torch.equal(crafted.robust, margin > 0.01 * model.weight.abs().sum())
 
@@ -155,7 +58,7 @@ def test_the_model_is_left_as_it_was(how: str) -> None:
     x = images(8)
     attack = Rogue("raise") if how == "raise" else build("autoattack")
     with pytest.raises(RuntimeError, match="attack broke") if how == "raise" else nullcontext():
-        craft(model, attack, x, torch.tensor([0, 1] * 4), ThreatModel("linf", 0.01), rng())
+        craft(model, attack, x, torch.tensor([0, 1] * 4), LINF, rng())
     assert model.training and all(p.requires_grad for p in model.parameters())
     assert torch.equal(model.head.weight.grad, torch.ones_like(model.head.weight))
     assert model.features[0].weight.grad is None
@@ -168,9 +71,9 @@ def test_same_seed_same_attempts_and_global_generator_untouched() -> None:
     torch.manual_seed(11)
     expected = torch.rand(3)
     torch.manual_seed(11)
-    first = craft(model, build("autoattack"), x, labels, ThreatModel("linf", 0.01), rng(4))
+    first = craft(model, build("autoattack"), x, labels, LINF, rng(4))
     assert torch.equal(torch.rand(3), expected)
-    second = craft(model, build("autoattack"), x, labels, ThreatModel("linf", 0.01), rng(4))
+    second = craft(model, build("autoattack"), x, labels, LINF, rng(4))
     assert torch.equal(first.images, second.images)
 
 
@@ -191,14 +94,27 @@ def test_random_and_gradient_free_models_are_found() -> None:
 
     labels = torch.zeros(8, dtype=torch.long)
     assert zero_gradient(Steps(), x, labels).all()
-    assert not zero_gradient(SmallNet().eval(), x, labels).any()
+    model, x, labels, _ = linear_world()
+    assert not zero_gradient(model, x, labels).any()
+    assert not zero_gradient(Linear(model.weight.detach(), model.bias, scale=1e-9), x, labels).any(), "scale is nothing"
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_a_gradient_is_blind_where_it_puts_the_boundary_beyond_grey(norm: Norm) -> None:
+    x = torch.full((2, 1, 4, 4), 0.5)
+    weight = torch.ones(1, 4, 4)
+    dual = 16.0 if norm == "linf" else 4.0
+    for share, wanted in ((0.49, False), (0.51, True)):
+        away = share * (1 if norm == "linf" else 4)  # grey lies half the side away in l2
+        model = Linear(weight, bias=away * dual - 8)
+        assert zero_gradient(model, x, torch.ones(2, dtype=torch.long), norm).tolist() == [wanted] * 2
 
 
 def test_one_wrong_answer_of_twenty_breaks_a_random_model() -> None:
     x = images(40)
     labels = (x.flatten(1).mean(1) > 0.5).long()
-    once = craft(Coin(), Rogue("clean"), x, labels, ThreatModel("linf", 0.01), rng(), predictions=2)
-    many = craft(Coin(), Rogue("clean"), x, labels, ThreatModel("linf", 0.01), rng(), predictions=20)
+    once = craft(Coin(), Rogue("clean"), x, labels, LINF, rng(), predictions=2)
+    many = craft(Coin(), Rogue("clean"), x, labels, LINF, rng(), predictions=20)
     assert many.robust.sum() < once.robust.sum()
 
 
@@ -213,7 +129,7 @@ def test_one_wrong_answer_of_twenty_breaks_a_random_model() -> None:
 )
 def test_a_model_that_breaks_the_contract_is_refused(network, says: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(InputError, match=says):
-        craft(network, build("fgsm"), images(2), torch.tensor([0, 1]), ThreatModel("linf", 0.01), rng())
+        craft(network, build("fgsm"), images(2), torch.tensor([0, 1]), LINF, rng())
 
 
 def test_one_logit_is_wrapped_symmetrically() -> None:
@@ -264,7 +180,7 @@ class Sly(SmallNet):
         return logits
 
 
-SLY = [(name, "noise") for name in registry.names("attacks")]
+SLY = [(name, "noise") for name in ADVERSARIAL]
 SLY += [(name, how) for name in WHITE_BOX for how in ("nan", "nan gradient")]
 
 
@@ -274,7 +190,7 @@ def test_a_model_that_misleads_attacks_is_a_fault_never_robust(name: str, how: s
     model = Sly(how, x).eval()
     labels = SmallNet()(x).argmax(1)
     with pytest.raises((AttackFault, NonFinite)):
-        craft(model, build(name), x, labels, ThreatModel("linf", 0.01), rng())
+        craft(model, build(name), x, labels, LINF if knows(name, "linf") else ThreatModel("l2", 0.2), rng())
 
 
 def test_a_model_that_mixes_its_batch_is_refused() -> None:
@@ -284,4 +200,4 @@ def test_a_model_that_mixes_its_batch_is_refused() -> None:
             return logits - logits.mean(0)
 
     with pytest.raises(InputError, match="must not mix images"):
-        craft(Mixing(), build("fgsm"), images(2), torch.tensor([0, 1]), ThreatModel("linf", 0.01), rng())
+        craft(Mixing(), build("fgsm"), images(2), torch.tensor([0, 1]), LINF, rng())

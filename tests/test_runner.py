@@ -15,7 +15,8 @@ from fracbench.cells import Bench
 from fracbench.contracts import Unsupported
 from fracbench.errors import InputError
 from fracbench.models import guard
-from fracbench.plan import Job, resolve, seed_of
+from fracbench.plan import Job, seed_of
+from fracbench.resolving import resolve
 from fracbench.runner import Outcome, evaluate_model, record_of
 from fracbench.schema import BenchmarkSpec
 from fracbench.store import ResultFolder
@@ -70,15 +71,21 @@ def test_headline_is_the_share_of_pairs_handled_right() -> None:
     assert summary["ranked"] and summary["unranked_because"] == []
 
 
-def test_the_curve_never_rises_and_broken_images_are_carried() -> None:
+def test_the_curve_never_rises_and_what_is_known_is_carried() -> None:
     outcome, summary = evaluate(resolve(spec()))
-    rungs = outcome.tables["predictions"].query("ladder")
+    predictions = outcome.tables["predictions"]
     values = [point["balanced_accuracy"] for point in summary["curve"]]
     assert values == sorted(values, reverse=True) and values[-1] < values[0]
+    rungs = predictions.query("ladder")
     carried = rungs[rungs.carried]
-    assert not carried.correct.any() and carried.margin.isna().all() and carried.distance.isna().all()
-    small, large = (rungs[np.isclose(rungs.epsilon, e / 255)].set_index("image") for e in (2, 30))
-    assert (large.carried == ~small.correct).all()
+    assert carried[["margin", "distance", "adversarial_distance"]].isna().all(axis=None)
+    assert not rungs[~rungs.carried].isna()[["margin", "distance"]].any(axis=None)
+    at = {e: rungs[np.isclose(rungs.epsilon, e / 255)].set_index("image") for e in (2, 4, 30)}
+    assert at[4].carried.all(), "the reference rung is what the attacks of the spec found"
+    reference = predictions[~predictions.ladder].groupby("image").correct.all()
+    assert (at[4].correct == reference.reindex(at[4].index)).all()
+    assert at[2].carried[at[2].index[reference.reindex(at[2].index)]].all(), "survived at 4/255, so at 2/255"
+    assert values[1] == summary["robust"]["balanced_accuracy"]["value"]
 
 
 def test_a_broken_explainer_fails_its_cells_and_nothing_else() -> None:
@@ -203,7 +210,7 @@ def test_no_cell_takes_more_passes_than_planned() -> None:
 
 def test_seeds_depend_on_attack_threat_and_batch_alone() -> None:
     job = resolve(spec())
-    cells = [c for b in range(2) for c in job.cells(b) if c.kind in ("attack", "rung")]
+    cells = [c for b in range(2) for c in job.cells(b) if c.kind in ("attack", "ladder")]
     assert len({seed_of(job, cell) for cell in cells}) == len(cells)
     assert [seed_of(job, c) for c in cells] == [seed_of(resolve(spec()), c) for c in cells]
 

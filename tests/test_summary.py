@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from fracbench.summary import aligned_hits, curve_area, rank, strongest_attack, summarise
+from fracbench.robust_scores import curve_area
+from fracbench.summary import aligned_hits, rank, strongest_attack, summarise
 from fracbench.ties import headline, per_group
 
 ATTACKS = ["fgsm", "autoattack"]
@@ -21,7 +22,7 @@ def run(**changes: Any) -> dict[str, Any]:
         **{"threat": "linf", "epsilon": "2/255", "ladder": ["1/255", "2/255"], "attacks": ATTACKS},
         **{"explainers": ["cam", "saliency", "random"], "panel": ["cam", "saliency"], "metrics": METRICS},
         **{"seconds": 1.0, "passes": {}, "device": "cpu", "cells": [], "random": False, "black_box": ["square"]},
-        "resolved_spec": {"note": ""},
+        **{"resolved_spec": {"note": "", "split": "test", "corruptions": None}, "further_threats": []},
     }
     return fields | changes
 
@@ -54,6 +55,8 @@ def tables(n: int = 20, robust: float = 1.0, hit: float = 1.0, normal: float = 1
         for explainer in ("cam", "saliency", "random")
     ]  # fmt: skip
     predictions, alignment = (pd.concat(frames, ignore_index=True) for frames in (rows, maps))
+    predictions["threat"] = np.where(predictions.attack == "clean", "clean", "linf")
+    predictions["adversarial_distance"] = np.where(predictions.correct, np.inf, predictions.epsilon)
     return {"images": images, "predictions": predictions, "alignment": alignment, "gallery": pd.DataFrame()}
 
 
@@ -120,7 +123,7 @@ def test_calibration_is_a_ratio_of_means_and_undefined_without_room() -> None:
 def test_a_missing_attack_counts_as_broken_never_as_robust() -> None:
     made = tables()
     predictions = made["predictions"]
-    failed = {"status": "failed", "attack": "autoattack", "explainer": "", "error": "x"}
+    failed = {"kind": "attack", "status": "failed", "attack": "autoattack", "explainer": "", "error": "x"}
     row = summarise(run(cells=[failed]), made | {"predictions": predictions[predictions.attack != "autoattack"]})
     assert not row["ranked"] and "1 failed cells" in row["unranked_because"]
     nothing = summarise(run(cells=[failed]), made | {"predictions": predictions[~predictions.attack.isin(ATTACKS)]})

@@ -54,9 +54,10 @@ class MadeExplainer:
 @dataclass(frozen=True)
 class NoNorm:
     passes: tuple[int, int] = (0, 0)
+    norms: tuple[str, ...] = ("l1",)
 
     def __call__(self, *given: Any, **named: Any) -> torch.Tensor:
-        raise Unsupported("no norm")
+        raise Unsupported("never asked")
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Twice(Blobs):
         (testing.check_explainer, Mixing(), "another map than in a batch"),
         (testing.check_explainer, MadeExplainer(lambda maps: maps * torch.nan), "not finite"),
         (testing.check_explainer, MadeExplainer(lambda maps: maps * torch.ones(1, requires_grad=True)), "detach them"),
-        (testing.check_attack, NoNorm(), "supports none of the norms linf, l2"),
+        (testing.check_attack, NoNorm(), "knows neither linf nor l2, and is no corruption"),
         (testing.check_metric, Silent(), "Silent lacks name and higher_is_better"),
         (testing.check_metric, Reversed(), "does not prefer the mask"),
         (testing.check_model, lambda images: torch.zeros(len(images), 2, requires_grad=True), "gradient"),

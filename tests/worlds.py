@@ -92,7 +92,7 @@ def registered(**plugins: tuple[str, Any]) -> Iterator[None]:
 
 
 def spec(**changes: Any) -> BenchmarkSpec:
-    """Two attacks and two rungs on 8 + 8 blobs in logical batches of 8."""
+    """Two attacks and three rungs on 8 + 8 blobs in logical batches of 8."""
     content: dict[str, Any] = {
         "name": "blobs-v1",
         "title": "Blobs",
@@ -101,13 +101,17 @@ def spec(**changes: Any) -> BenchmarkSpec:
         "threat": {
             "norm": "linf",
             "epsilon": "4/255",
-            "ladder": {"epsilons": ["2/255", "30/255"], "attack": {"name": "apgd-margin", "params": {"steps": 3}}},
+            "ladder": {
+                "epsilons": ["2/255", "4/255", "30/255"],
+                "attack": {"name": "apgd-margin", "params": {"steps": 3}},
+            },
         },
         "attacks": [
             {"name": "fgsm"},
             {"name": "autoattack", "params": {
                 "apgd_ce_steps": 3, "apgd_margin_steps": 3, "fab_steps": 3, "square_queries": 10}},
         ],
+        "adaptive": {"name": "adaptive", "params": {"steps": 4, "restarts": 1, "samples": 2, "directions": 4}},
         "explainers": [{"name": "oracle"}, {"name": "saliency"}, {"name": "gradcam"}, {"name": "random"},
                        {"name": "centre"}],
         "panel": ["oracle"],

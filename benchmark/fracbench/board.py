@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -70,3 +70,30 @@ def _row(folder: ResultFolder, summary: dict[str, Any]) -> dict[str, Any]:
         "ranked": summary["ranked"] and ours,
         "unranked_because": [*summary["unranked_because"], *([] if ours else ["self-reported"])],
     }
+
+
+SCORES = {"clean": "clean balanced accuracy", "worst_case": "worst-case balanced accuracy", "headline": "headline"}
+
+
+def drops(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """How rows on another split of a benchmark compare with the same submission's on the benchmark's own.
+
+    One entry for each such row: submission, spec, split, and of each of ``SCORES`` the two values, or None.
+    """
+    home = {(row["submission"], row["spec_hash"]): row for row in rows if _at_home(row)}
+    found = []
+    for row in rows:
+        own = home.get((row["submission"], row["spec_hash"]))
+        if own is None or row["custom"] or row["split"] == row["home_split"]:
+            continue
+        pairs = {name: tuple(_value(of[name]) for of in (own, row)) for name in SCORES}
+        found.append({"submission": row["submission"], "spec": row["spec"], "split": row["split"], **pairs})
+    return sorted(found, key=lambda drop: (drop["spec"], drop["split"], drop["submission"]))
+
+
+def _at_home(row: Mapping[str, Any]) -> bool:
+    return not row["custom"] and row["split"] == row["home_split"]
+
+
+def _value(score: Mapping[str, Any]) -> float | None:
+    return score.get("balanced_accuracy", score)["value"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import time
 import traceback
@@ -14,36 +13,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
 
-from fracbench import alignment
+from fracbench import alignment, checks
 from fracbench.data import Batch, load
 from fracbench.errors import Unsupported
+from fracbench.ladder import Brackets
 from fracbench.models import Guarded, undisturbed
+from fracbench.pictures import png
 from fracbench.plan import CLEAN, Cell, Job, seed_of
 from fracbench.robustness import RANDOM_PREDICTIONS, Crafted, craft, margins, zero_gradient
+from fracbench.rows import prediction_rows
 from fracbench.store import CellResult
 from fracbench.tensors import Maps, Masks, Scores
 from fracbench.watch import time_limit
 
-GALLERY_SIDE = 128
 # A cell hangs when it takes LEAST seconds and FACTOR times what its passes took on the clean images.
 LEAST, FACTOR, WITHOUT_MEASURE = 600.0, 50.0, 6 * 3600.0
 
 
 class EarlierFault(RuntimeError):
     """A cell this one builds on has failed."""
-
-
-def png(plane: torch.Tensor) -> bytes:
-    """A (H, W) plane in [0, 1] as an 8-bit grayscale PNG of 128 px."""
-    pixels = (plane.detach().cpu().clamp(0, 1) * 255).round().byte().numpy()
-    image = Image.fromarray(pixels)
-    if image.size != (GALLERY_SIDE, GALLERY_SIDE):
-        image = image.resize((GALLERY_SIDE, GALLERY_SIDE), Image.Resampling.BILINEAR)
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
-    return buffer.getvalue()
 
 
 @dataclass
@@ -67,6 +56,14 @@ class Bench:
         on_device = {name: getattr(loaded, name).to(self.device) for name in ("images", "labels", "masks", "valid")}
         return replace(loaded, **on_device)
 
+    def release(self) -> None:
+        """Let go of what a batch takes in memory; it is loaded again where it is needed again."""
+        for name in ("data", "near"):
+            self.__dict__.pop(name, None)
+        for cell, result in self.results.items():
+            if cell.kind != "clean":
+                result.tables, result.images = {}, None
+
     @cached_property
     def near(self) -> Masks:
         """The masks with the hit's tolerance around them."""
@@ -86,10 +83,12 @@ class Bench:
         start, before = time.perf_counter(), self.model.passes.copy()
         record: dict[str, Any] = {
             "kind": cell.kind, "batch": cell.batch, "attack": cell.attack, "epsilon": cell.epsilon,
-            "explainer": cell.explainer, "status": "done", "error": "", "traceback": "",
+            "norm": cell.norm, "explainer": cell.explainer, "images": len(self.ids),
+            "status": "done", "error": "", "traceback": "",
         }  # fmt: skip
         methods: dict[str, Callable[[Cell], CellResult]] = {
-            "clean": self._clean, "attack": self._attack, "rung": self._rung, "explain": self._explain,
+            "clean": self._clean, "attack": self._attack, "ladder": self._ladder, "explain": self._explain,
+            "further": self._further, "corruption": self._further, "symptoms": self._symptoms,
         }  # fmt: skip
         result = CellResult(record)
         try:
@@ -124,34 +123,17 @@ class Bench:
         return found
 
     def _rows(self, cell: Cell, crafted: Crafted, part: str = "") -> pd.DataFrame:
-        ladder = cell.kind == "rung"
-        return self._prediction_rows(cell, self.ids, crafted.margin, crafted.distance, part, ladder)
-
-    def _prediction_rows(
-        self, cell: Cell, ids: list[str], margin: torch.Tensor, distance: torch.Tensor, part: str, ladder: bool
-    ) -> pd.DataFrame:
-        values = margin.cpu().numpy()
-        return pd.DataFrame(
-            {
-                "image": ids,
-                "threat": CLEAN if cell.attack == CLEAN else self.job.spec.threat.norm,
-                "epsilon": 0.0 if cell.attack == CLEAN else self.job.threat_at(cell.epsilon).epsilon,
-                "attack": cell.attack,
-                "part": part,
-                "margin": values,
-                "correct": values > 0,
-                "distance": distance.cpu().numpy(),
-                "carried": False,
-                "ladder": ladder,
-            }
-        )
+        threat = self.job.threat_of(cell)
+        given = crafted.margin, crafted.distance, crafted.adversarial_distance
+        return prediction_rows(self.ids, threat.norm, threat.epsilon, cell.attack, *given).assign(part=part)
 
     def _clean(self, cell: Cell) -> CellResult:
         data, spec = self.data, self.job.spec
         with undisturbed(self.model):
             margin = margins(self.model, data.images, data.labels, self.predictions)
-            zero = zero_gradient(self.model, data.images, data.labels).cpu().numpy()
-        rows = self._prediction_rows(cell, self.ids, margin, torch.zeros(len(margin)), "", False)
+            zero = zero_gradient(self.model, data.images, data.labels, spec.threat.norm).cpu().numpy()
+        nearest = torch.where(margin > 0, torch.inf, 0.0)
+        rows = prediction_rows(self.ids, CLEAN, 0.0, CLEAN, margin, torch.zeros(len(margin)), nearest)
         rows["zero_gradient"] = zero
         rows["fracture_margin"] = torch.where(data.labels == 1, margin, -margin).cpu().numpy()
         chances = alignment.chance(data.masks, data.valid, spec.metrics)
@@ -184,14 +166,41 @@ class Bench:
             "explainer": explainer, "png": png(plane),
         }  # fmt: skip
 
-    def _attack(self, cell: Cell) -> CellResult:
-        data = self.data
-        threat = self.job.threat_at(cell.epsilon)
+    def _craft(self, cell: Cell) -> tuple[Crafted, CellResult]:
+        """The refereed attempts of a cell's attack, and the rows and cost of it and its parts."""
+        data, threat = self.data, self.job.threat_of(cell)
         generator = torch.Generator().manual_seed(seed_of(self.job, cell))
         given = (data.images, data.labels, threat, generator)
-        crafted = craft(self.model, self.job.attacks[cell.attack], *given, predictions=self.predictions)
-        tables = [self._rows(cell, crafted)]
-        tables += [self._rows(cell, of, name) for name, of in crafted.parts.items()]
+        crafted = craft(self.model, self.job.attack_of(cell), *given, predictions=self.predictions)
+        tables = [self._rows(cell, crafted)] + [self._rows(cell, of, name) for name, of in crafted.parts.items()]
+        cost = {
+            name: {"forward": of.spent.forward, "backward": of.spent.backward, "seconds": of.seconds}
+            for name, of in crafted.parts.items()
+        }
+        return crafted, CellResult({"parts": cost}, {"predictions": pd.concat(tables)})
+
+    def _further(self, cell: Cell) -> CellResult:
+        return self._craft(cell)[1]
+
+    def _symptoms(self, cell: Cell) -> CellResult:
+        """Only images that nothing has broken yet are attacked: a smaller ball lies inside the larger one."""
+        images, labels = self.data.images[: checks.IMAGES], self.data.labels[: checks.IMAGES]
+        found = checks.symptoms(self.model, images, labels, self.predictions)
+        earlier = [c for c in self.job.cells(cell.batch) if c.kind in ("clean", "attack", "ladder")]
+        rows = pd.concat([self._earlier(c).tables["predictions"] for c in earlier])
+        nearest = rows.groupby("image").adversarial_distance.min().reindex(self.ids[: len(images)])
+        open_ = torch.from_numpy(np.isinf(nearest.fillna(np.inf)).to_numpy(copy=True)).to(self.device)
+        survivors: list[str] = []
+        if open_.any():
+            generator = torch.Generator().manual_seed(seed_of(self.job, cell))
+            given = images[open_], labels[open_], self.job.spec.threat.norm, generator
+            outlive = checks.outlive_grey(self.model, self.job.attack_of(cell), *given, predictions=self.predictions)
+            survivors = [self.ids[i] for i in open_.nonzero()[outlive, 0].tolist()]
+        return CellResult({"symptoms": found | {"survivors": survivors}})
+
+    def _attack(self, cell: Cell) -> CellResult:
+        data, threat = self.data, self.job.threat_of(cell)
+        crafted, result = self._craft(cell)
         gallery = []
         for i, name in enumerate(self.ids):
             if name in self.job.gallery:
@@ -199,30 +208,44 @@ class Bench:
                 gallery.append(self._picture(i, cell, "radiograph", crafted.images[i, 0]))
                 gallery.append(self._picture(i, cell, "perturbation", change / 2 + 0.5))
         images = crafted.images[self.explained.to(crafted.images.device)].cpu().numpy()
-        return CellResult({}, {"predictions": pd.concat(tables), "gallery": pd.DataFrame(gallery)}, images)
+        return CellResult(result.record, result.tables | {"gallery": pd.DataFrame(gallery)}, images)
 
-    def _rung(self, cell: Cell) -> CellResult:
-        """Attack what no smaller rung has broken; the rest is carried."""
-        earlier = [c for c in self.job.cells(self.batch) if c.kind in ("clean", "rung")]
-        before = self._earlier(earlier[earlier.index(cell) - 1]).tables["predictions"]
-        alive = torch.from_numpy(before["correct"].to_numpy(dtype=bool, copy=True))
-        nothing = torch.full((len(alive),), torch.nan)
-        rows = self._prediction_rows(cell, self.ids, nothing, nothing, "", True)
-        rows["carried"] = ~alive.numpy()
-        rows["correct"] = False
-        if alive.any():
-            keep = alive.to(self.device)
-            attack = self.job.ladder_attack
-            assert attack is not None
-            generator = torch.Generator().manual_seed(seed_of(self.job, cell))
-            crafted = craft(
-                self.model, attack, self.data.images[keep], self.data.labels[keep],
-                self.job.threat_at(cell.epsilon), generator, predictions=self.predictions,
-            )  # fmt: skip
-            rows.loc[alive.numpy(), "margin"] = crafted.margin.cpu().numpy()
-            rows.loc[alive.numpy(), "distance"] = crafted.distance.cpu().numpy()
-            rows.loc[alive.numpy(), "correct"] = crafted.robust.cpu().numpy()
-        return CellResult({}, {"predictions": rows})
+    def _ladder(self, cell: Cell) -> CellResult:
+        """Each image is attacked only where its outcome is not known from the clean image, the reference or a rung."""
+        job, rungs = self.job, self.job.rungs
+        at_reference = [self._earlier(c) for c in job.cells(cell.batch) if c.kind == "attack"]
+        clean = self._earlier(Cell("clean", cell.batch)).tables["predictions"]
+        known = pd.concat([result.tables["predictions"] for result in at_reference]).groupby("image", sort=False)
+        brackets = Brackets(rungs, torch.from_numpy(clean.correct.to_numpy(bool, copy=True)))
+        robust = torch.from_numpy(known.correct.all().reindex(self.ids).to_numpy(bool, copy=True))
+        brackets.breaks(~robust, job.reference_rung)
+        brackets.breaks_from(torch.from_numpy(known.adversarial_distance.min().reindex(self.ids).to_numpy(copy=True)))
+        brackets.survives(robust, job.reference_rung)
+        tables = [self._carried(cell, rung) for rung in range(len(rungs))]
+
+        def robust_at(rung: int, which: torch.Tensor) -> torch.Tensor:
+            assert job.ladder_attack is not None and job.spec.threat.ladder is not None
+            written = job.spec.threat.ladder.epsilons[rung]
+            generator = torch.Generator().manual_seed(seed_of(job, replace(cell, epsilon=written)))
+            keep = which.to(self.device)
+            given = self.data.images[keep], self.data.labels[keep], job.threat_at(written), generator
+            crafted = craft(self.model, job.ladder_attack, *given, predictions=self.predictions)
+            for column in ("margin", "distance", "adversarial_distance"):
+                tables[rung].loc[which.numpy(), column] = getattr(crafted, column).cpu().numpy()
+            tables[rung].loc[which.numpy(), "carried"] = False
+            return crafted.robust
+
+        brackets.place(robust_at)
+        for rung, table in enumerate(tables):
+            table["correct"] = (brackets.survived >= rung).numpy()
+        return CellResult({}, {"predictions": pd.concat(tables)})
+
+    def _carried(self, cell: Cell, rung: int) -> pd.DataFrame:
+        """Rows of a rung before anything was attacked there."""
+        nothing = torch.full((len(self.ids),), torch.nan)
+        at = self.job.spec.threat.norm, self.job.rungs[rung]
+        rows = prediction_rows(self.ids, *at, cell.attack, nothing, nothing, nothing)
+        return rows.assign(carried=True, ladder=True)
 
     def _explain(self, cell: Cell) -> CellResult:
         data, spec = self.data, self.job.spec

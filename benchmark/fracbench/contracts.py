@@ -52,8 +52,12 @@ class Attack(Protocol):
 
     Use ``generator`` for every random draw. The framework projects what is returned into the ball of
     ``threat`` and into [0, 1], predicts again and decides; an attack that raises or returns a non-finite
-    value is a failed cell. Raise ``Unsupported`` for a norm the attack does not know. An attack that uses
-    no gradient says so with ``black_box = True``: the framework compares it with those that do.
+    value is a failed cell. Three optional attributes say what kind of attack it is:
+
+    - ``norms``, those it knows, such as ``("l2",)``; without it, ``linf`` and ``l2``. Others are refused before a run.
+    - ``black_box = True``: it uses no gradient; the framework compares it with those that do.
+    - ``minimal_norm = True``: it looks for the *nearest* adversarial image and may return one outside the ball. The
+      framework takes its distance from the image and projects it into the ball like any attempt.
     """
 
     def __call__(

@@ -84,7 +84,7 @@ def code_of(plugins: Iterable[Any]) -> str:
 
 def _plugins(job: Job, model: str | None) -> Iterator[Any]:
     """All whose code takes part."""
-    yield from (job.dataset, *job.attacks.values(), job.ladder_attack, *job.explainers.values())
+    yield from (job.dataset, *(attack for _, _, attack in job.every_attack()), *job.explainers.values())
     yield from (registry.load("metrics", name) for name in job.spec.metrics)
     if model:
         yield registry.load("models", model)

@@ -27,6 +27,7 @@ class Unsupported(Exception):
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """Return `` Did you mean 'x'?`` for the nearest choice, or an empty string."""
-    near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
-    return f" Did you mean '{near[0]}'?" if near else ""
+    """Return `` Did you mean 'x'?`` for the nearest choice, whatever its case, or an empty string."""
+    folded = {choice.casefold(): choice for choice in choices}
+    near = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.5)
+    return f" Did you mean '{folded[near[0]]}'?" if near else ""

@@ -9,12 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from fracbench import specs
+from fracbench import registry, specs
 from fracbench.data import check
 from fracbench.environment import environment, pick_device, prepare
 from fracbench.errors import InputError
 from fracbench.models import guard
-from fracbench.plan import Job, resolve
+from fracbench.plan import Job
+from fracbench.resolving import resolve
 from fracbench.runner import evaluate_model, record_of
 from fracbench.schema import BenchmarkSpec, PluginRef
 from fracbench.store import ResultFolder, digest
@@ -60,9 +61,21 @@ class Result:
         return path
 
 
-def _refs(names: Sequence[str | PluginRef], known: Sequence[PluginRef]) -> tuple[PluginRef, ...]:
+def _refs(kind: str, given: Sequence[str | PluginRef], known: Sequence[PluginRef]) -> tuple[PluginRef, ...]:
+    """References to plugins: a bare name has the parameters that the spec gives it, or none."""
+    if isinstance(given, str) or not given:
+        raise InputError(f"{kind} must be a list of at least one name; see `fracbench list {kind}`")
     by_name = {ref.name: ref for ref in known}
-    return tuple(name if isinstance(name, PluginRef) else by_name.get(name, PluginRef(name=name)) for name in names)
+    refs: list[PluginRef] = []
+    for one in given:
+        if not isinstance(one, str | PluginRef):
+            raise InputError(f"{kind}: {one!r} is neither a name nor a PluginRef; see `fracbench list {kind}`")
+        name = one if isinstance(one, str) else one.name
+        registry.check_name(kind, name)
+        if name in [ref.name for ref in refs]:
+            raise InputError(f"{kind}: '{name}' is listed twice; keep one")
+        refs.append(by_name.get(name, PluginRef(name=name)) if isinstance(one, str) else one)
+    return tuple(refs)
 
 
 def evaluate(
@@ -89,15 +102,12 @@ def evaluate(
     spec: BenchmarkSpec = specs.load(benchmark)
     changed: dict[str, Any] = {}
     if attacks is not None:
-        changed["attacks"] = _refs(attacks, spec.attacks)
+        changed["attacks"] = _refs("attacks", attacks, spec.attacks)
     if explainers is not None:
-        changed["explainers"] = _refs(explainers, spec.explainers)
+        changed["explainers"] = _refs("explainers", explainers, spec.explainers)
         names = [ref.name for ref in changed["explainers"]]
         changed["panel"] = tuple(n for n in spec.panel if n in names) or tuple(names)
-    try:
-        spec = BenchmarkSpec.model_validate(spec.model_copy(update=changed).model_dump())
-    except ValueError as error:
-        raise InputError(f"attacks or explainers: {error}") from None
+    spec = BenchmarkSpec.model_validate(spec.model_copy(update=changed).model_dump())
     job: Job = resolve(spec, data=None if data is None else str(data), limit=limit, budget=budget)
     if changed:
         job = Job(job.spec, job.dataset, job.split, job.batches, job.fingerprint, custom=True)

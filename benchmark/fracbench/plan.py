@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from fracbench import registry
+from fracbench import checks, ladder, registry
 from fracbench.contracts import Attack, Dataset, Ensemble, Explainer, Sample
-from fracbench.data import choose, logical_batches
-from fracbench.errors import InputError, did_you_mean
-from fracbench.schema import BenchmarkSpec, PluginRef, ThreatModel, parse_epsilon
+from fracbench.robustness import referee_passes
+from fracbench.schema import ADAPTIVE, CORRUPTIONS, BenchmarkSpec, Norm, PluginRef, ThreatModel, parse_epsilon
 from fracbench.store import digest
 
 GALLERY_FRACTURED, GALLERY_NORMAL = 16, 8
@@ -24,19 +23,23 @@ CLEAN = "clean"
 class Cell:
     """One unit of work of one model on one logical batch.
 
-    ``clean`` predicts; ``attack`` crafts at the reference epsilon; ``rung`` crafts at one rung of the
-    ladder; ``explain`` scores one explainer on the images of ``attack`` (or ``clean``).
+    ``clean`` predicts; ``attack`` crafts in the ball of the reference threat; ``ladder`` finds the rung at which each
+    image breaks; ``explain`` scores one explainer on the images of ``attack`` (or ``clean``); ``further`` crafts in
+    the ball of another threat, of ``norm``; ``corruption`` predicts corrupted images, ``epsilon`` being the severity;
+    ``symptoms`` looks for what flags are made of.
     """
 
-    kind: Literal["clean", "attack", "rung", "explain"]
+    kind: Literal["clean", "attack", "ladder", "explain", "further", "corruption", "symptoms"]
     batch: int
     attack: str = CLEAN
     epsilon: str = ""
     explainer: str = ""
+    norm: str = ""
 
     @property
     def label(self) -> str:
-        what = f"{self.attack} {self.epsilon}".strip()
+        parts = (self.attack, self.norm, self.epsilon or self.kind) if self.attack != CLEAN else (CLEAN,)
+        what = " ".join(part for part in parts if part)
         return f"{self.explainer} on {what}" if self.kind == "explain" else what
 
 
@@ -53,16 +56,71 @@ class Job:
 
     @cached_property
     def attacks(self) -> Mapping[str, Attack]:
-        return {ref.name: registry.make("attacks", ref.name, ref.params) for ref in self.spec.attacks}
+        """The attacks of the reference threat, in spec order."""
+        return {ref.name: self._built(ref) for ref in self.spec.attacks}
+
+    @cached_property
+    def _attacks_built(self) -> dict[str, Attack]:
+        return {}
+
+    def _built(self, ref: PluginRef) -> Attack:
+        """One instance for each name and parameters."""
+        key = ref.model_dump_json()
+        if key not in self._attacks_built:
+            self._attacks_built[key] = registry.make("attacks", ref.name, ref.params)
+        return self._attacks_built[key]
 
     @cached_property
     def explainers(self) -> Mapping[str, Explainer]:
         return {ref.name: registry.make("explainers", ref.name, ref.params) for ref in self.spec.explainers}
 
-    @cached_property
+    @property
     def ladder_attack(self) -> Attack | None:
+        return self._built(self.spec.threat.ladder.attack) if self.spec.threat.ladder else None
+
+    @property
+    def adaptive(self) -> PluginRef | None:
+        """The attack that answers flags; None where the spec has none, or runs it on everything anyway."""
+        return self.spec.adaptive if ADAPTIVE not in self.attacks else None
+
+    @property
+    def _corruptions(self) -> list[tuple[PluginRef, int]]:
+        of = self.spec.corruptions
+        return list(itertools.product(of.kinds, of.severities)) if of else []
+
+    def ref_of(self, cell: Cell) -> PluginRef:
+        """The attack, or corruption, of a cell that has one, as the spec gives it."""
         ladder = self.spec.threat.ladder
-        return registry.make("attacks", ladder.attack.name, ladder.attack.params) if ladder else None
+        if cell.kind == "symptoms":
+            return sanity_attack(self.spec)
+        if cell.kind == "ladder" and ladder:
+            return ladder.attack
+        if cell.kind == "attack" and cell.attack == ADAPTIVE and self.adaptive:
+            return self.adaptive
+        refs = self.spec.attacks
+        if cell.kind == "further":
+            (refs,) = (
+                of.attacks for of in self.spec.further_threats if (of.norm, of.epsilon) == (cell.norm, cell.epsilon)
+            )
+        elif cell.kind == "corruption" and self.spec.corruptions:
+            refs = self.spec.corruptions.kinds
+        return next(ref for ref in refs if ref.name == cell.attack)
+
+    def attack_of(self, cell: Cell) -> Attack:
+        """The attack, or corruption, of a cell that has one."""
+        return self._built(self.ref_of(cell))
+
+    def every_attack(self) -> Iterator[tuple[str, str, Attack]]:
+        """(name, norm, attack) of all that the spec names."""
+        spec, norm = self.spec, self.spec.threat.norm
+        refs = [(norm, ref) for ref in spec.attacks]
+        refs += [(norm, ref) for ref in (spec.threat.ladder and spec.threat.ladder.attack, spec.adaptive) if ref]
+        refs += [(norm, sanity_attack(spec))]
+        refs += [(of.norm, ref) for of in spec.further_threats for ref in of.attacks]
+        yield from ((ref.name, of, self._built(ref)) for of, ref in refs)
+        yield from (
+            (ref.name, CORRUPTIONS, self._built(ref)) for ref in (spec.corruptions.kinds if spec.corruptions else ())
+        )
 
     @cached_property
     def black_box(self) -> list[str]:
@@ -85,23 +143,50 @@ class Job:
         split = f"-{self.split}" if self.split != self.spec.split else ""
         return f"{self.spec.name}{split}{'-custom' if self.custom else ''}"
 
+    @cached_property
+    def rungs(self) -> list[float]:
+        """Epsilons of the ladder, ascending; none without a ladder."""
+        of = self.spec.threat.ladder
+        return [parse_epsilon(written) for written in of.epsilons] if of else []
+
+    @property
+    def reference_rung(self) -> int:
+        return self.rungs.index(self.spec.threat.model.epsilon)
+
     def threat_at(self, epsilon: str) -> ThreatModel:
+        """The reference norm with another epsilon, such as a rung's."""
         return ThreatModel(self.spec.threat.norm, parse_epsilon(epsilon))
+
+    def threat_of(self, cell: Cell) -> ThreatModel:
+        if cell.kind == "corruption":
+            return ThreatModel(CORRUPTIONS, int(cell.epsilon))
+        return ThreatModel(cast(Norm, cell.norm or self.spec.threat.norm), parse_epsilon(cell.epsilon))
 
     def cells(self, batch: int) -> list[Cell]:
         """The cells of a logical batch in the order they run: each needs only earlier ones."""
         reference = self.spec.threat.epsilon
-        ladder = self.spec.threat.ladder
         cells = [Cell("clean", batch)]
         cells += [Cell("attack", batch, name, reference) for name in self.attacks]
-        if ladder:
-            cells += [Cell("rung", batch, ladder.attack.name, epsilon) for epsilon in ladder.epsilons]
+        if self.spec.threat.ladder:
+            cells.append(Cell("ladder", batch, self.spec.threat.ladder.attack.name))
+        for of in self.spec.further_threats:
+            cells += [Cell("further", batch, ref.name, of.epsilon, norm=of.norm) for ref in of.attacks]
+        cells += [Cell("corruption", batch, ref.name, str(n), norm=CORRUPTIONS) for ref, n in self._corruptions]
+        cells.append(Cell("symptoms", batch, sanity_attack(self.spec).name))
         cells += [Cell("explain", batch, CLEAN, "", explainer) for explainer in self.explainers]
-        # a batch without an annotated fracture has nothing to explain under attack
-        if any(sample.label == 1 and sample.annotated for sample in self.batches[batch]):
-            for name in self.attacks:
-                cells += [Cell("explain", batch, name, reference, explainer) for explainer in self.explainers]
+        for name in self.attacks:
+            cells += self._explained(batch, name)
         return cells
+
+    def answering(self, batch: int) -> list[Cell]:
+        """Cells of the adaptive attack on a logical batch, which run when a flag asks for them."""
+        return [Cell("attack", batch, ADAPTIVE, self.spec.threat.epsilon), *self._explained(batch, ADAPTIVE)]
+
+    def _explained(self, batch: int, attack: str) -> list[Cell]:
+        """Explaining an attack's images; a batch without an annotated fracture has nothing to explain under attack."""
+        if not any(sample.label == 1 and sample.annotated for sample in self.batches[batch]):
+            return []
+        return [Cell("explain", batch, attack, self.spec.threat.epsilon, explainer) for explainer in self.explainers]
 
     def passes(self, cell: Cell, predictions: int = 1) -> tuple[int, int]:
         """The most (forward, backward) passes a cell takes, over all its images."""
@@ -112,11 +197,15 @@ class Job:
             explained = sum(s.label == 1 and s.annotated for s in batch) if cell.attack != CLEAN else len(batch)
             forward, backward = self.explainers[cell.explainer].passes
             return forward * explained, backward * explained
-        attack = self.attacks[cell.attack] if cell.kind == "attack" else self.ladder_attack
-        assert attack is not None
+        attack = self.attack_of(cell)
         forward, backward = attack.passes
-        refereed = len(attack.parts) if isinstance(attack, Ensemble) else 1
-        return (forward + max(2, predictions) * (1 + refereed)) * len(batch), backward * len(batch)
+        if cell.kind == "symptoms":
+            few = min(len(batch), checks.IMAGES)
+            levels = len(checks.FLAT)
+            looked = 2 + 1 + checks.HALVINGS + levels * max(2, predictions)
+            return (looked + forward + referee_passes(attack, predictions)) * few + levels, backward * few
+        times = ladder.rounds(len(self.rungs), self.reference_rung) if cell.kind == "ladder" else 1
+        return times * (forward + referee_passes(attack, predictions)) * len(batch), times * backward * len(batch)
 
     def identity(self) -> dict[str, Any]:
         """What of the job determines its numbers."""
@@ -128,73 +217,15 @@ class Job:
         }
 
 
-def shrink(ref: PluginRef, budget: float) -> PluginRef:
-    """Scale an attack's steps and queries by ``budget``; at least one remains."""
-    params = {
-        key: max(1, round(value * budget))
-        if isinstance(value, int) and key.rpartition("_")[2] in ("steps", "queries")
-        else value
-        for key, value in ref.params.items()
-    }
-    return PluginRef(name=ref.name, params=params)
-
-
-def resolve(
-    spec: BenchmarkSpec,
-    *,
-    data: str | None = None,
-    split: str | None = None,
-    limit: int | None = None,
-    budget: float = 1.0,
-) -> Job:
-    """Bind a spec to its data and plugins. Raises ``InputError`` for all that can be wrong before a run."""
-    if not 0 < budget <= 1:
-        raise InputError(f"--budget {budget} must lie above 0 and at most at 1")
-    if limit is not None and limit < 2:
-        raise InputError(f"--limit {limit} is too small; one fractured and one normal image are needed")
-    if budget < 1:
-        threat = spec.threat
-        if threat.ladder:
-            ladder = threat.ladder.model_copy(update={"attack": shrink(threat.ladder.attack, budget)})
-            threat = threat.model_copy(update={"ladder": ladder})
-        attacks = tuple(shrink(ref, budget) for ref in spec.attacks)
-        spec = spec.model_copy(update={"attacks": attacks, "threat": threat})
-    root = Path(data) if data is not None else None
-    if root is not None and not root.is_dir():
-        raise InputError(f"--data {data}: no such folder")
-    dataset: Dataset = registry.make("datasets", spec.dataset.name, spec.dataset.params, root=root)
-    of = split or spec.split
-    if of not in dataset.splits:
-        hint = did_you_mean(of, dataset.splits)
-        raise InputError(f"unknown split '{of}'.{hint} Splits are: {', '.join(dataset.splits)}")
-    samples: Sequence[Sample] = dataset.samples(of)
-    fractured, normal = spec.images.fractured, spec.images.normal
-    if limit is not None:
-        there = [sum(sample.label == label for sample in samples) for label in (1, 0)]
-        fractured = min(limit // 2, there[0], fractured or limit)
-        normal = min(limit - limit // 2, there[1], normal or limit)
-    chosen = choose(samples, fractured, normal, spec.seed)
-    if not chosen:
-        raise InputError(f"the split '{of}' has no images; choose another with --split")
-    job = Job(
-        spec,
-        dataset,
-        of,
-        tuple(logical_batches(chosen, spec.logical_batch)),
-        dataset.fingerprint(of),
-        custom=limit is not None or budget < 1,
-    )
-    _ = job.attacks, job.explainers, job.ladder_attack  # a wrong parameter shows before anything runs
-    for name in spec.metrics:
-        registry.make("metrics", name, {})
-    return job
+def sanity_attack(spec: BenchmarkSpec) -> PluginRef:
+    """The attack that must reach zero accuracy in a ball of half the pixel range: the ladder's, unless told."""
+    ladder = spec.threat.ladder
+    return spec.sanity_attack or (ladder.attack if ladder else spec.attacks[0])
 
 
 def seed_of(job: Job, cell: Cell) -> int:
     """Seed of a cell's generator: from the spec, attack, threat and batch, never from the model."""
-    refs = {ref.name: ref.params for ref in job.spec.attacks}
-    if cell.kind == "rung" and job.spec.threat.ladder:
-        refs[cell.attack] = job.spec.threat.ladder.attack.params
-    parts = [job.spec.name, job.spec.seed, cell.kind, cell.attack, refs.get(cell.attack, {}), job.spec.threat.norm]
-    text = json.dumps([*parts, cell.epsilon, cell.batch], sort_keys=True)
-    return int(digest(text)[:15], 16)
+    params = job.ref_of(cell).params
+    norm = cell.norm or job.spec.threat.norm
+    parts = [job.spec.name, job.spec.seed, cell.kind, cell.attack, params, norm, cell.epsilon, cell.batch]
+    return int(digest(json.dumps(parts, sort_keys=True))[:15], 16)

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fracbench.board import Board
+from fracbench.board import SCORES, Board, drops
 from fracbench.errors import printable
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from fracbench.tasks import Estimate
 
 WIDTH = 118
@@ -30,6 +32,7 @@ def print_plan(plan: Sequence[tuple[str, Estimate]]) -> None:
     total = [sum(getattr(cost, key) for _, cost in plan) for key in ("cells", "forward", "backward", "minutes")]
     click.echo(f"{'total':<{width}}  {total[0]:>6}  {total[1]:>10}  {total[2]:>10}  {total[3]:>8.1f}")
     click.echo("passes are upper bounds, in images; minutes from a short timing of each model here")
+    click.echo("the adaptive attack, which answers flags, comes on top where a model is flagged")
 
 
 def _interval(number: Mapping[str, Any]) -> str:
@@ -80,4 +83,26 @@ def print_board(board: Board, benchmark: str | None) -> None:
             if row["unranked_because"]:
                 reasons = "; ".join(row["unranked_because"])
                 console.print(Text(printable(f"{row['submission']} is not ranked: {reasons}")))
+            for sender in row["third_party"]:
+                lowered = f"{sender['lowered']} of {sender['images']} images of {sender['by']} lowered it"
+                console.print(Text(printable(f"{row['submission']}: {lowered}")))
         console.print(Text(f"{EXPLAINED} {printable(first['note'])}"))
+    shown = [drop for drop in drops(board.rows) if benchmark in (None, drop["spec"])]
+    if shown:
+        _print_drops(console, shown)
+
+
+def _print_drops(console: Console, shown: Sequence[Mapping[str, Any]]) -> None:
+    """What another split costs each submission that was run on it."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title="distribution shift: own split -> other split", title_justify="left", box=SIMPLE_HEAD,
+                  padding=(0, 1, 0, 0), pad_edge=False)  # fmt: skip
+    for name in ("benchmark", "split", "submission", *SCORES.values()):
+        table.add_column(name)
+    for drop in shown:
+        pairs = [" -> ".join("-" if value is None else f"{value:.3f}" for value in drop[name]) for name in SCORES]
+        table.add_row(*(Text(printable(text)) for text in (drop["spec"], drop["split"], drop["submission"], *pairs)))
+    console.print(table)

@@ -13,6 +13,9 @@ class Progress(Protocol):
 
     def cell(self, label: str, weight: int, *, cached: bool) -> None: ...
 
+    def more(self, cells: int, weight: int) -> None:
+        """Told of cells that no plan foresaw."""
+
     def note(self, text: str) -> None: ...
 
 
@@ -20,8 +23,18 @@ class Silent:
     def cell(self, label: str, weight: int, *, cached: bool) -> None:
         pass
 
+    def more(self, cells: int, weight: int) -> None:
+        pass
+
     def note(self, text: str) -> None:
         pass
+
+
+class Notes(Silent):
+    """Notes alone, for work that is short."""
+
+    def note(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
 
 
 class Clock:
@@ -83,6 +96,12 @@ class Console:
     def cell(self, label: str, weight: int, *, cached: bool) -> None:
         self._clock.next(weight, cached)
         self._show(f"{self.submission}: {label}")
+
+    def more(self, cells: int, weight: int) -> None:
+        self.cells += cells
+        self._clock.left += weight
+        if self._bar:
+            self._bar.update(self._task, total=self.cells)
 
     def _show(self, text: str, force: bool = False) -> None:
         self.done += 1

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, is_dataclass
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 from fracbench.errors import InputError, did_you_mean
 
@@ -36,8 +38,13 @@ def _package(point: EntryPoint) -> str:
 
 
 def _points(kind: str) -> dict[str, EntryPoint]:
+    return _scan(kind, entry_points)
+
+
+@cache  # what is installed is read once per process: it takes as long as scoring a batch
+def _scan(kind: str, read: Callable[..., Iterable[EntryPoint]]) -> dict[str, EntryPoint]:
     found: dict[str, EntryPoint] = {}
-    for point in entry_points(group=f"fracbench.{kind}"):
+    for point in read(group=f"fracbench.{kind}"):
         other = found.setdefault(point.name, point)
         if other.value != point.value:
             raise InputError(
@@ -120,9 +127,35 @@ def make(kind: str, name: str, params: Mapping[str, Any], **given: Any) -> Any:
                     f"{kind[:-1]} '{name}' has no parameter '{key}'.{did_you_mean(key, known)} "
                     f"It takes: {', '.join(known) or 'none'}"
                 )
+    variadic = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    for key, parameter in accepted.items():
+        if parameter.default is parameter.empty and parameter.kind not in variadic and key not in {**params, **given}:
+            raise InputError(f"{kind[:-1]} '{name}' needs the parameter '{key}'")
+    for key, fault in _wrong_types(factory, params):
+        raise InputError(f"{kind[:-1]} '{name}': {key} is {params[key]!r}; {fault}")
     try:
         return factory(**params, **given)
     except InputError:
         raise
+    except ValueError as error:
+        raise InputError(f"{kind[:-1]} '{name}': {error}") from error
     except Exception as error:
         raise InputError(f"{kind[:-1]} '{name}': {type(error).__name__}: {error}") from error
+
+
+def _wrong_types(factory: Factory, params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Parameters that are not of the type they are annotated with, as far as pydantic knows the type."""
+    from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
+
+    plain_class = inspect.isclass(factory) and not is_dataclass(factory)
+    try:
+        hints = get_type_hints(factory.__init__ if plain_class else factory)
+    except Exception:  # annotations that only a type checker can see
+        return
+    for key, value in params.items():
+        try:
+            TypeAdapter(hints.get(key, Any)).validate_json(json.dumps(value), strict=True)
+        except ValidationError as error:
+            yield key, error.errors()[0]["msg"].replace("Input", "it")
+        except (PydanticSchemaGenerationError, TypeError):
+            continue

@@ -5,19 +5,23 @@ No attack, however it fails, can make a model look robust: what raises or is not
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import get_args
 
 import torch
 from torch import nn
 
 from fracbench.contracts import Attack, Ensemble, label_margin
-from fracbench.models import Guarded, guard, undisturbed
-from fracbench.schema import ThreatModel
+from fracbench.errors import InputError
+from fracbench.models import Guarded, Passes, guard, undisturbed
+from fracbench.schema import CORRUPTIONS, Norm, ThreatModel
 from fracbench.tensors import Images, Labels, Margins, Scores
-from fracbench.threat import distance, project
+from fracbench.threat import blind, distance, project
 
 RANDOM_PREDICTIONS = 20
+NORMS = get_args(Norm)  # those an attack knows that does not say which
 
 
 class AttackFault(RuntimeError):
@@ -30,16 +34,42 @@ class Crafted:
 
     ``images`` (batch, 1, H, W) inside the ball; ``margin`` (batch,) z_y - z_other on them; ``robust``
     (batch,) bool: correct on the clean image and on the attempt; ``distance`` (batch,) in the threat's
-    norm; ``parts`` the same for each part of an ensemble; ``part`` the name of the part whose attempt
-    was kept, per image.
+    norm; ``adversarial_distance`` (batch,) that of the nearest adversarial image found, 0 where the clean image is
+    misclassified and infinite where none was found; ``parts`` the same for each part of an ensemble; ``part`` the name
+    of the part whose attempt was kept, per image; ``spent`` and ``seconds`` what attack and referee took.
     """
 
     images: Images
     margin: Margins
     robust: torch.Tensor
     distance: Scores
+    adversarial_distance: Scores
     parts: Mapping[str, Crafted] = field(default_factory=dict)
     part: tuple[str, ...] = ()
+    spent: Passes = field(default_factory=Passes)
+    seconds: float = 0.0
+
+
+def _leaves(attack: Attack) -> Sequence[Attack]:
+    return list(attack.parts.values()) if isinstance(attack, Ensemble) else [attack]
+
+
+def norms_of(attack: Attack) -> list[str]:
+    """The norms an attack knows, with all its parts."""
+    leaves = _leaves(attack)
+    return [norm for norm in (*NORMS, CORRUPTIONS) if all(norm in getattr(leaf, "norms", NORMS) for leaf in leaves)]
+
+
+def check_norm(attack: Attack, norm: str, name: str) -> None:
+    """Raise ``InputError`` where an attack, or a part of it, does not know a norm."""
+    if norm not in (known := norms_of(attack)):
+        raise InputError(f"attack '{name}' does not know {norm} (it knows {', '.join(known) or 'none'})")
+
+
+def referee_passes(attack: Attack, predictions: int = 1) -> int:
+    """Forward passes an image takes in ``craft`` beyond those of the attack itself."""
+    attempts = sum(2 if getattr(leaf, "minimal_norm", False) else 1 for leaf in _leaves(attack))
+    return max(2, predictions) * (1 + attempts)
 
 
 @torch.no_grad()
@@ -67,17 +97,12 @@ def is_random(model: nn.Module, images: Images) -> bool:
     return any(not torch.allclose(first, model(images), rtol=1e-4, atol=1e-5) for _ in range(4))
 
 
-def zero_gradient(model: nn.Module, images: Images, labels: Labels) -> torch.Tensor:
-    """(batch,) bool: the gradient of the margin with respect to the image is exactly zero or not finite."""
+def zero_gradient(model: nn.Module, images: Images, labels: Labels, norm: Norm = "linf") -> torch.Tensor:
+    """(batch,) bool: the margin's gradient is zero, not finite, or leads nowhere (``threat.blind``)."""
     given = images.detach().clone().requires_grad_(True)
-    margin = label_margin(model(given), labels).sum()
-    if not margin.requires_grad:
-        return torch.ones(len(images), dtype=torch.bool, device=images.device)
-    (gradient,) = torch.autograd.grad(margin, given, allow_unused=True)
-    if gradient is None:
-        return torch.ones(len(images), dtype=torch.bool, device=images.device)
-    size = gradient.flatten(1).abs().sum(1)
-    return ~(size > 0) | ~size.isfinite()
+    margin = label_margin(model(given), labels)
+    gradient = torch.autograd.grad(margin.sum(), given, allow_unused=True)[0] if margin.requires_grad else None
+    return blind(margin.detach(), torch.zeros_like(images) if gradient is None else gradient, norm)
 
 
 def _referee(
@@ -90,6 +115,7 @@ def _referee(
     clean_correct: torch.Tensor,
     predictions: int,
 ) -> Crafted:
+    before, start = model.passes.copy(), time.perf_counter()
     with model.refereed():
         attempt = attack(model, images.clone(), labels.clone(), threat, generator=generator)
     if not isinstance(attempt, torch.Tensor) or attempt.shape != images.shape:
@@ -99,9 +125,18 @@ def _referee(
     if not torch.isfinite(attempt).all():
         bad = int((~attempt.isfinite()).flatten(1).any(1).sum())
         raise AttackFault(f"the attack returned non-finite pixels for {bad} of {len(images)} images")
+    free = attempt.clamp(0, 1)
     attempt = project(images, attempt, threat)
     margin = margins(model, attempt, labels, predictions)
-    return Crafted(attempt, margin, clean_correct & (margin > 0), distance(images, attempt, threat.norm))
+    away = distance(images, attempt, threat.norm)
+    nearest = torch.where(margin > 0, torch.inf, away)
+    if getattr(attack, "minimal_norm", False):
+        further = distance(images, free, threat.norm)
+        nearest = nearest.minimum(torch.where(margins(model, free, labels, predictions) > 0, torch.inf, further))
+    nearest = nearest.masked_fill(~clean_correct, 0)
+    spent, seconds = model.passes.minus(before), time.perf_counter() - start
+    robust = clean_correct & (margin > 0)
+    return Crafted(attempt, margin, robust, away, nearest, spent=spent, seconds=seconds)
 
 
 def _strongest(parts: Mapping[str, Crafted]) -> Crafted:
@@ -114,9 +149,9 @@ def _strongest(parts: Mapping[str, Crafted]) -> Crafted:
         return torch.stack([getattr(parts[name], of) for name in names])[best, rows]
 
     robust = torch.stack([part.robust for part in parts.values()]).all(0)
-    return Crafted(
-        pick("images"), pick("margin"), robust, pick("distance"), parts, tuple(names[i] for i in best.tolist())
-    )
+    nearest = torch.stack([part.adversarial_distance for part in parts.values()]).amin(0)
+    kept = tuple(names[i] for i in best.tolist())
+    return Crafted(pick("images"), pick("margin"), robust, pick("distance"), nearest, parts, kept)
 
 
 def craft(
@@ -134,8 +169,10 @@ def craft(
     ``images`` (batch, 1, H, W) in [0, 1], ``labels`` (batch,) in {0, 1}. Each part of an ensemble is
     refereed by itself and gets a generator of its own, seeded from ``generator`` in part order. With
     ``predictions`` above 1 (models found to be random) one wrong answer of many counts as broken.
-    Raises ``AttackFault`` for what an attack must not return; an exception of the attack passes through.
+    Raises ``InputError`` for a norm the attack does not know, ``AttackFault`` for what an attack must not
+    return; an exception of the attack passes through.
     """
+    check_norm(attack, threat.norm, type(attack).__name__)
     guarded = guard(model, images.shape[-1], images.device)
     with undisturbed(guarded):
         clean_correct = margins(guarded, images, labels, predictions) > 0

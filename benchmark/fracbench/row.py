@@ -28,9 +28,77 @@ class _Accuracy(_Part):
     balanced_accuracy: _Score
 
 
+class _Robust(_Accuracy):
+    attack_success_rate: _Score
+    missed_fracture_rate: _Score
+    false_alarm_rate: _Score
+
+
 class _Flag(_Part):
     name: str
     text: str
+    images: int
+    unranks: bool
+    answered: bool
+
+
+class _Sender(_Part):
+    by: str
+    images: int
+    lowered: int
+
+
+class _Rung(_Part):
+    epsilon: str
+    balanced_accuracy: float | None
+    sensitivity: float | None
+    specificity: float | None
+
+
+class _Median(_Part):
+    median: float | None
+    never_broken: int
+    n: int
+
+
+class _AtSpecificity(_Part):
+    specificity: float | None
+    clean: float | None
+    robust: float | None
+    n: int
+
+
+class _Attack(_Part):
+    """Costs are there for attacks that ran to their end."""
+
+    robust_balanced_accuracy: float | None
+    n: int
+    attack_success_rate: _Score | None = None
+    missed_fracture_rate: _Score | None = None
+    false_alarm_rate: _Score | None = None
+    forward_per_image: float | None = None
+    backward_per_image: float | None = None
+    seconds: float | None = None
+
+
+class _FurtherThreat(_Accuracy):
+    norm: str
+    epsilon: str
+    attacks: dict[str, _Attack]
+
+
+class _Kind(_Part):
+    balanced_accuracy: float | None
+    sensitivity: float | None
+    specificity: float | None
+
+
+class _KindBySeverity(_Kind):
+    by_severity: dict[str, _Kind]
+
+
+class _Corruptions(_Kind):
+    kinds: dict[str, _KindBySeverity]
 
 
 class _Counts(_Part):
@@ -65,6 +133,7 @@ class Row(_Part):
     spec: str
     spec_hash: str
     split: str
+    home_split: str
     fingerprint: str
     dataset: str
     threat: str
@@ -80,8 +149,17 @@ class Row(_Part):
     headline: _Score
     factors: _Factors
     contributions: _Contributions
-    robust: _Accuracy
+    robust: _Robust
     clean: _Accuracy
+    worst_case: _Accuracy
+    third_party: list[_Sender]
+    attacks: dict[str, _Attack]
+    curve: list[_Rung]
+    curve_area: float | None
+    adversarial_epsilon: dict[str, _Median]
+    at_specificity: _AtSpecificity
+    further_threats: list[_FurtherThreat]
+    corruptions: _Corruptions
     calibrated_alignment: _Score
     alignment: dict[str, dict[str, dict[str, dict[str, float | int | None]]]]
 

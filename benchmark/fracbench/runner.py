@@ -12,16 +12,18 @@ import pandas as pd
 
 from fracbench.cells import Bench
 from fracbench.data import load
+from fracbench.flags import flags_of, unanswered
 from fracbench.models import Guarded, undisturbed
-from fracbench.plan import CLEAN, Job
+from fracbench.plan import CLEAN, Cell, Job
 from fracbench.progress import Progress, Silent
+from fracbench.robust_scores import carried_over, under
 from fracbench.robustness import is_random
-from fracbench.schema import SCHEMA_VERSION
+from fracbench.schema import ADAPTIVE, SCHEMA_VERSION, ThreatModel
 from fracbench.store import CellResult, ResultFolder, digest
 
 PREDICTION_COLUMNS = (
-    *("image", "threat", "epsilon", "attack", "part", "margin", "correct", "distance", "carried", "ladder"),
-    *("zero_gradient", "fracture_margin"),
+    *("image", "threat", "epsilon", "attack", "part", "margin", "correct", "distance"),
+    *("adversarial_distance", "carried", "ladder", "zero_gradient", "fracture_margin"),
 )
 TRUTHS = ("correct", "carried", "ladder", "zero_gradient")
 ALIGNMENT_COLUMNS = ("image", "threat", "epsilon", "attack", "explainer", "grid", "blank", "hit")
@@ -68,10 +70,13 @@ def evaluate_model(
     known = {**job.identity(), **(identity or {})}
     random = _probe_random(model, job, device)
     collected = _Collected()
-    for batch in range(len(job.batches)):
-        bench = Bench(job, model, batch, device, random)
-        for cell in job.cells(batch):
-            name = known | {"cell": [cell.kind, cell.batch, cell.attack, cell.epsilon, cell.explainer]}
+    benches = [Bench(job, model, batch, device, random) for batch in range(len(job.batches))]
+
+    def run(cells: Sequence[Cell]) -> None:
+        """Cells of one logical batch, whose images are let go afterwards."""
+        bench = benches[cells[0].batch]
+        for cell in cells:
+            name = known | {"cell": [cell.kind, cell.batch, cell.attack, cell.epsilon, cell.explainer, cell.norm]}
             result = folder.cells.read(name) if folder else None
             progress.cell(cell.label, sum(job.passes(cell)), cached=result is not None)
             if result is None:
@@ -85,13 +90,33 @@ def evaluate_model(
             elif result.status == "unsupported" and (cell.batch, cell.attack) == (0, CLEAN):
                 effect = "the row is not ranked" if cell.explainer in job.spec.panel else "not in the headline"
                 progress.note(f"unsupported ({effect}): {cell.explainer}: {result.record['error']}")
+        bench.release()
+
+    for batch in range(len(job.batches)):
+        run(job.cells(batch))
+    asking = unanswered(_flags(collected, job, random)) if job.adaptive else []
+    if asking:
+        batches = [job.answering(batch) for batch in range(len(job.batches))]
+        more = [cell for batch_cells in batches for cell in batch_cells]
+        progress.more(len(more), sum(sum(job.passes(cell)) for cell in more))
+        progress.note(f"flagged ({', '.join(asking)}): the adaptive attack answers")
+        for batch_cells in batches:
+            run(batch_cells)
     return Outcome(
-        _assemble(collected.tables, job),
+        _assemble(collected.tables, job, [*job.attacks, *([ADAPTIVE] if asking else [])]),
         collected.records,
         random,
         sum(record["seconds"] for record in collected.records),
         {way: sum(record[way] for record in collected.records) for way in ("forward", "backward")},
     )
+
+
+def _flags(collected: _Collected, job: Job, random: bool) -> list[dict[str, Any]]:
+    predictions = _assemble(collected.tables, job, list(job.attacks))["predictions"]
+    clean = predictions[predictions.attack == CLEAN].set_index("image")
+    attacked = under(predictions, job.spec.threat.norm, job.spec.threat.model.epsilon)
+    symptoms = [cell["symptoms"] for cell in collected.records if "symptoms" in cell]
+    return flags_of(clean, attacked, random=random, black_box=job.black_box, symptoms=symptoms)
 
 
 def _probe_random(model: Guarded, job: Job, device: str) -> bool:
@@ -107,7 +132,9 @@ def _probe_random(model: Guarded, job: Job, device: str) -> bool:
         model.passes.forward, model.passes.backward = before.forward, before.backward
 
 
-def _assemble(collected: Mapping[str, Sequence[pd.DataFrame]], job: Job) -> dict[str, pd.DataFrame]:
+def _assemble(
+    collected: Mapping[str, Sequence[pd.DataFrame]], job: Job, attacks: Sequence[str]
+) -> dict[str, pd.DataFrame]:
     def joined(name: str) -> pd.DataFrame:
         frames = collected.get(name, [])
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
@@ -123,8 +150,9 @@ def _assemble(collected: Mapping[str, Sequence[pd.DataFrame]], job: Job) -> dict
         predictions = pd.DataFrame(columns=PREDICTION_COLUMNS).astype(dict.fromkeys(TRUTHS, bool))
     if alignment.empty:
         alignment = pd.DataFrame(columns=[*ALIGNMENT_COLUMNS, *job.spec.metrics])
+    predictions = carried_over(predictions, job.spec.threat.norm)
     return {"images": images, "predictions": predictions, "alignment": alignment,
-            "gallery": _strongest_only(gallery, predictions, list(job.attacks))}  # fmt: skip
+            "gallery": _strongest_only(gallery, predictions, job.spec.threat.model, attacks)}  # fmt: skip
 
 
 def _bare_images(job: Job) -> pd.DataFrame:
@@ -142,13 +170,15 @@ def _ceilings(frames: Iterable[pd.DataFrame]) -> list[pd.DataFrame]:
     return [pd.concat(of).drop_duplicates("image") for of in by_grid.values()]
 
 
-def _strongest_only(gallery: pd.DataFrame, predictions: pd.DataFrame, attacks: Sequence[str]) -> pd.DataFrame:
+def _strongest_only(
+    gallery: pd.DataFrame, predictions: pd.DataFrame, threat: ThreatModel, attacks: Sequence[str]
+) -> pd.DataFrame:
     """Of the attacked pictures keep those of each image's lowest-margin attempt."""
     if gallery.empty or predictions.empty:
         return gallery
     from fracbench.summary import strongest_attack
 
-    strongest = strongest_attack(predictions, attacks)
+    strongest = strongest_attack(under(predictions, threat.norm, threat.epsilon), attacks)
     keep = (gallery.condition == "clean") | (gallery.attack == gallery.image.map(strongest))
     return gallery[keep].reset_index(drop=True)
 
@@ -166,8 +196,7 @@ def record_of(
         "spec_hash": digest(spec.decisive()),
         "resolved_spec": spec.model_dump(mode="json"),
         "resolved_params": {
-            "attacks": {name: repr(attack) for name, attack in job.attacks.items()},
-            "ladder": repr(job.ladder_attack),
+            "attacks": [{"name": name, "norm": norm, "resolved": repr(of)} for name, norm, of in job.every_attack()],
             "explainers": {name: repr(explainer) for name, explainer in job.explainers.items()},
         },
         "dataset": spec.dataset.name,
@@ -176,7 +205,8 @@ def record_of(
         "threat": spec.threat.norm,
         "epsilon": spec.threat.epsilon,
         "ladder": list(spec.threat.ladder.epsilons) if spec.threat.ladder else [],
-        "attacks": list(job.attacks),
+        "attacks": list(dict.fromkeys([*job.attacks, *(c["attack"] for c in outcome.cells if c["kind"] == "attack")])),
+        "further_threats": [{"norm": of.norm, "epsilon": of.epsilon} for of in spec.further_threats],
         "black_box": job.black_box,
         "explainers": list(job.explainers),
         "panel": list(spec.panel),

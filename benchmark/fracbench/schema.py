@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,63}$"
 PLUGIN_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
@@ -23,6 +24,10 @@ PATTERN_ADVICE = {
 }
 
 Norm = Literal["linf", "l2"]
+CORRUPTIONS: Literal["corruptions"] = "corruptions"
+ADAPTIVE = "adaptive"  # the attack that answers flags
+THIRD_PARTY = "third-party"
+SEVERITIES = (1, 2, 3, 4, 5)
 
 
 def parse_epsilon(text: str | int | float) -> float:
@@ -46,20 +51,40 @@ def parse_epsilon(text: str | int | float) -> float:
     return float(value)
 
 
+def with_rounding(epsilon: float) -> float:
+    """How far from the image float32 may measure what was projected into the ball of ``epsilon``."""
+    return epsilon + 1e-6 * max(1.0, 2 * epsilon)
+
+
 @dataclass(frozen=True)
 class ThreatModel:
-    """A ball of radius ``epsilon`` (pixels in [0, 1]) in the norm ``linf`` or ``l2``."""
+    """A ball of radius ``epsilon`` (pixels in [0, 1]) in the norm ``linf`` or ``l2``.
 
-    norm: Norm
+    Or ``corruptions``, which are no ball: ``epsilon`` is then the severity, a whole number from 1 to 5.
+    """
+
+    norm: Norm | Literal["corruptions"]
     epsilon: float
 
     def __post_init__(self) -> None:
+        if self.norm == CORRUPTIONS:
+            if self.epsilon not in SEVERITIES:
+                raise ValueError(f"severity {self.epsilon} is not one of 1, 2, 3, 4, 5")
+            return
         if self.norm not in ("linf", "l2"):
             raise ValueError(f"unknown norm '{self.norm}'; write linf or l2")
-        if not self.epsilon > 0:
-            raise ValueError(f"epsilon must be positive, got {self.epsilon}")
+        if isinstance(self.epsilon, str):
+            raise ValueError(f"epsilon is text; give a number: parse_epsilon('{self.epsilon}')")
+        if not 0 < self.epsilon < math.inf:
+            raise ValueError(f"epsilon must be positive and finite, got {self.epsilon}")
         if self.norm == "linf" and self.epsilon > 1:
-            raise ValueError(f"epsilon {self.epsilon} exceeds the pixel range; did you mean /255?")
+            hint = f"; did you mean {self.epsilon:g}/255?" if self.epsilon == int(self.epsilon) else ""
+            raise ValueError(f"epsilon {self.epsilon:g} exceeds the pixel range [0, 1]{hint}")
+
+
+def grey_epsilon(norm: str, side: int) -> float:
+    """The epsilon from which all images of ``side`` pixels may become the same grey: only a constant answer remains."""
+    return 0.5 if norm == "linf" else 0.5 * side
 
 
 class _Strict(BaseModel):
@@ -85,7 +110,7 @@ class PluginRef(_Strict):
 class Ladder(_Strict):
     """The rungs of the robustness curve, ascending, and the attack that climbs them."""
 
-    epsilons: tuple[Epsilon, ...]
+    epsilons: tuple[Epsilon, ...] = Field(min_length=1)
     attack: PluginRef
 
     @model_validator(mode="after")
@@ -103,9 +128,36 @@ class ThreatSpec(_Strict):
     epsilon: Epsilon
     ladder: Ladder | None = None
 
+    @model_validator(mode="after")
+    def _on_the_ladder(self) -> ThreatSpec:
+        if self.ladder and self.model.epsilon not in (parse_epsilon(rung) for rung in self.ladder.epsilons):
+            raise ValueError(f"epsilon {self.epsilon} is no rung of the ladder; add it, or choose one of the rungs")
+        return self
+
     @property
     def model(self) -> ThreatModel:
         return ThreatModel(self.norm, parse_epsilon(self.epsilon))
+
+
+class FurtherThreat(_Strict):
+    """A threat model measured beside the reference: columns of its own, no part of the headline."""
+
+    norm: Norm
+    epsilon: Epsilon
+    attacks: tuple[PluginRef, ...] = Field(min_length=1)
+
+
+class Corruptions(_Strict):
+    """Kinds of corruption and their severities; accuracies under them are averaged, never worst-cased."""
+
+    kinds: tuple[PluginRef, ...] = Field(min_length=1)
+    severities: tuple[Annotated[int, Field(ge=1, le=5)], ...] = Field(default=SEVERITIES, min_length=1)
+
+    @model_validator(mode="after")
+    def _once(self) -> Corruptions:
+        if len(self.severities) != len(set(self.severities)):
+            raise ValueError("a severity is listed twice; keep one of each")
+        return self
 
 
 class SampleCount(_Strict):
@@ -127,6 +179,10 @@ class BenchmarkSpec(_Strict):
     image_size: int = Field(ge=16, le=2048)
     threat: ThreatSpec
     attacks: tuple[PluginRef, ...] = Field(min_length=1)
+    further_threats: tuple[FurtherThreat, ...] = ()
+    corruptions: Corruptions | None = None
+    adaptive: PluginRef | None = None
+    sanity_attack: PluginRef | None = None
     explainers: tuple[PluginRef, ...] = Field(min_length=1)
     panel: tuple[str, ...] = Field(min_length=1)
     metrics: tuple[str, ...] = Field(min_length=1)
@@ -136,10 +192,24 @@ class BenchmarkSpec(_Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> BenchmarkSpec:
-        for kind, refs in (("attacks", self.attacks), ("explainers", self.explainers)):
+        lists = [("attacks", self.attacks), ("explainers", self.explainers)]
+        lists += [(f"attacks of {of.norm} {of.epsilon}", of.attacks) for of in self.further_threats]
+        lists += [("kinds of corruptions", self.corruptions.kinds)] if self.corruptions else []
+        for kind, refs in lists:
             names = [ref.name for ref in refs]
             if len(names) != len(set(names)):
                 raise ValueError(f"{kind} are listed twice")
+        balls = [(self.threat.norm, self.threat.model.epsilon)]
+        balls += [(of.norm, parse_epsilon(of.epsilon)) for of in self.further_threats]
+        if len(balls) != len(set(balls)):
+            raise ValueError("a further threat repeats another, or the reference; give each norm and epsilon once")
+        written = [(self.threat.norm, e) for e in (self.threat.ladder.epsilons if self.threat.ladder else ())]
+        written += [(self.threat.norm, self.threat.epsilon), *((of.norm, of.epsilon) for of in self.further_threats)]
+        for norm, epsilon in written:
+            if parse_epsilon(epsilon) >= (grey := grey_epsilon(norm, self.image_size)):
+                raise ValueError(f"epsilon {epsilon} in {norm} lets every image become grey; stay below {grey:g}")
+        if self.adaptive and self.adaptive.name != ADAPTIVE:
+            raise ValueError(f"the attack that answers flags is '{ADAPTIVE}', not '{self.adaptive.name}'")
         missing = set(self.panel) - {ref.name for ref in self.explainers}
         if missing:
             raise ValueError(f"panel names explainers the spec does not run: {', '.join(sorted(missing))}")

@@ -9,43 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fracbench import stats
-from fracbench.schema import SCHEMA_VERSION, parse_epsilon
+from fracbench import robust_scores, stats
+from fracbench.flags import flags_of, unanswered
+from fracbench.robust_scores import HALF_LEVEL, balanced, worst_case
+from fracbench.schema import SCHEMA_VERSION, THIRD_PARTY, parse_epsilon
 from fracbench.ties import tie_groups
 
-HALF_LEVEL = 0.975  # each of two factors, so that their product holds at 95 %
 MIN_DENOMINATOR = 0.05
-
-FLAG_TEXT = {
-    "zero_gradient": "the gradient is zero on over 5 % of clean images, so gradient attacks may be blind",
-    "random": "predictions differ between calls; 20 were taken and one wrong answer counted",
-    "black_box_stronger": "a black box broke images that no gradient attack broke, so gradients may be masked",
-}
-
-
-def _mean(values: pd.Series | np.ndarray) -> dict[str, Any]:
-    given = np.asarray(values, dtype=float)
-    return {"value": float(given.mean()) if len(given) else np.nan, "n": len(given)}
-
-
-def _balanced(correct: pd.Series, images: pd.DataFrame) -> dict[str, Any]:
-    """Balanced accuracy with an interval: the mean of its halves' bounds at 97.5 % each."""
-    halves = {
-        label: stats.proportion(correct[of.index], of["group"], HALF_LEVEL)
-        for label, of in ((1, images[images.label == 1]), (0, images[images.label == 0]))
-    }
-    bounds = {key: float(np.mean([half[key] for half in halves.values()])) for key in ("value", "low", "high")}
-    return {
-        "balanced_accuracy": bounds | {"n": len(images)},
-        "sensitivity": halves[1],
-        "specificity": halves[0],
-    }
-
-
-def _worst_case(predictions: pd.DataFrame, images: pd.DataFrame, clean: pd.Series) -> pd.Series:
-    """Correct on the clean image and under each of these rows."""
-    worst = predictions.groupby("image")["correct"].all().reindex(images.index)
-    return clean & worst.fillna(False).astype(bool)
 
 
 def _calibrate(rows: pd.DataFrame, metric: str) -> dict[str, Any]:
@@ -95,8 +65,8 @@ def _panel_alignment(rows: pd.DataFrame, images: pd.DataFrame, panel: Sequence[s
 
 
 def strongest_attack(predictions: pd.DataFrame, attacks: Sequence[str]) -> pd.Series:
-    """The attack at the reference epsilon with the lowest margin per image; ties by spec order."""
-    predictions = predictions[(predictions.part == "") & ~predictions.ladder & predictions.attack.isin(attacks)]
+    """The attack with the lowest margin per image, of rows of the reference threat; ties by spec order."""
+    predictions = predictions[predictions.part == ""]
     order = {name: i for i, name in enumerate(attacks)}
     ranked = predictions.assign(order=predictions.attack.map(order)).sort_values(["margin", "order"], kind="stable")
     return ranked.groupby("image").attack.first()
@@ -115,48 +85,6 @@ def aligned_hits(
     return pd.DataFrame(table, index=fractured)
 
 
-def _flags(run: Mapping[str, Any], predictions: pd.DataFrame, images: pd.DataFrame) -> list[dict[str, str]]:
-    flags = []
-    zero = predictions[predictions.attack == "clean"].zero_gradient
-    if zero.mean() > 0.05:
-        flags.append({"name": "zero_gradient", "text": f"{FLAG_TEXT['zero_gradient']} ({zero.sum():.0f})"})
-    if run["random"]:
-        flags.append({"name": "random", "text": FLAG_TEXT["random"]})
-    reference = predictions[~predictions.carried & (predictions.attack != "clean") & ~predictions.ladder]
-    named = reference.part.where(reference.part != "", reference.attack)
-    parents = reference[reference.part != ""].attack.unique()
-    leaves = reference[~((reference.part == "") & reference.attack.isin(parents))].assign(leaf=named)
-    clean = predictions[predictions.attack == "clean"].set_index("image").correct
-    black = leaves.leaf.isin(run["black_box"])
-    if black.any() and (~black).any():
-        white_survives = leaves[~black].groupby("image").correct.all()
-        black_breaks = ~leaves[black].groupby("image").correct.all()
-        only_black = int((clean & white_survives & black_breaks).sum())
-        if only_black >= 3 and only_black >= 0.02 * len(images):
-            flags.append({"name": "black_box_stronger", "text": f"{FLAG_TEXT['black_box_stronger']} ({only_black})"})
-    return flags
-
-
-def _curve(predictions: pd.DataFrame, images: pd.DataFrame, clean: pd.Series, run: Mapping[str, Any]) -> list[Any]:
-    rungs = predictions[predictions.ladder]
-    curve = []
-    for written in run["ladder"]:
-        of = rungs[np.isclose(rungs.epsilon, parse_epsilon(written), rtol=1e-9, atol=0)]
-        if of.image.nunique() == len(images):
-            robust = _balanced(_worst_case(of, images, clean), images)["balanced_accuracy"]
-            curve.append({"epsilon": written, "balanced_accuracy": robust["value"], "n": robust["n"]})
-    return curve
-
-
-def curve_area(curve: Sequence[Mapping[str, Any]]) -> float:
-    """Trapezoids over log2(epsilon), divided by the total width: 1 for a model nothing breaks."""
-    if len(curve) < 2:
-        return float("nan")
-    x = np.log2([parse_epsilon(point["epsilon"]) for point in curve])
-    y = np.asarray([point["balanced_accuracy"] for point in curve])
-    return float(((y[:-1] + y[1:]) / 2 * np.diff(x)).sum() / (x[-1] - x[0]))
-
-
 def summarise(run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
     """The leaderboard row of one run. ``run`` is ``run.json``; ``tables`` as the store names them."""
     images = tables["images"].set_index("image")
@@ -169,8 +97,13 @@ def summarise(run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> dic
 
     clean_rows = predictions[predictions.attack == "clean"].set_index("image").reindex(images.index)
     clean_correct = clean_rows.correct.fillna(False).astype(bool)
-    reference = predictions[(predictions.part == "") & ~predictions.ladder & predictions.attack.isin(attacks)]
-    robust_correct = _worst_case(reference, images, clean_correct)
+    attacked = robust_scores.under(predictions, run["threat"], parse_epsilon(run["epsilon"]))
+    sent = attacked[attacked.attack.str.startswith(f"{THIRD_PARTY}/")]
+    attacked = attacked.drop(sent.index)
+    reference = attacked[attacked.part == ""]
+    robust_correct = worst_case(reference, images, clean_correct)
+    outlives = sent.groupby("image").correct.all().reindex(images.index, fill_value=True).astype(bool)
+    worst_correct = robust_correct & outlives
 
     annotated = images.index[(images.label == 1) & images.annotated]
     alignment = tables["alignment"]
@@ -178,17 +111,24 @@ def summarise(run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> dic
     scores = [*metrics, "hit"]
     rows = with_references(scored, images, scores)
     hits = aligned_hits(scored, strongest_attack(reference, attacks), annotated, panel)
-    right = hits.mul(robust_correct[annotated].astype(float), axis=0)
+    right = hits.mul(worst_correct[annotated].astype(float), axis=0)
     aligned = right.mean(axis=1, skipna=False)
     sensitivity = stats.proportion(aligned, images.group[annotated], HALF_LEVEL)
     normal = images.index[images.label == 0]
-    robust_normal = robust_correct[normal].astype(float)
+    robust_normal = worst_correct[normal].astype(float)
     specificity = stats.proportion(robust_normal, images.group[normal], HALF_LEVEL)
     headline = {key: sensitivity[key] * specificity[key] for key in ("value", "low", "high")}
 
-    curve = _curve(predictions, images, clean_correct, run)
-    flags = _flags(run, predictions, images)
-    reasons = [f"flag: {flag['name']}" for flag in flags]
+    distances = robust_scores.adversarial_distances(predictions.drop(sent.index), images, run["threat"])
+    curve = robust_scores.curve(predictions, images, clean_correct, run["ladder"])
+    corrupted = run["resolved_spec"]["corruptions"] or {"kinds": [], "severities": []}
+    kinds = [ref["name"] for ref in corrupted["kinds"]]
+    spent = robust_scores.spent_by([cell for cell in run["cells"] if cell["kind"] in ("attack", "ladder")])
+    flags = flags_of(
+        clean_rows, attacked, random=run["random"], black_box=run["black_box"],
+        symptoms=[cell["symptoms"] for cell in run["cells"] if "symptoms" in cell],
+    )  # fmt: skip
+    reasons = [f"flag: {name}" for name in unanswered(flags)]
     reasons += [f"{len(failed)} failed cells"] if failed else []
     reasons += [f"{name} is not supported" for name in unsupported]
     reasons += ["custom run"] if run["custom"] else []
@@ -199,6 +139,7 @@ def summarise(run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> dic
         **{key: run[key] for key in ("submission", "title", "authors", "control", "training", "spec", "spec_hash")},
         "trained_on": run["training"]["data"],
         "note": run["resolved_spec"]["note"],
+        "home_split": run["resolved_spec"]["split"],
         **{key: run[key] for key in ("dataset", "fingerprint", "split", "threat", "epsilon", "custom", "panel")},
         **{key: run[key] for key in ("seconds", "passes", "device")},
         "ranked": not reasons,
@@ -219,39 +160,25 @@ def summarise(run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> dic
             "values": [*aligned.tolist(), *robust_normal.tolist()],
         },
         "headline_per_explainer": {name: float(right[name].mean()) * specificity["value"] for name in panel},
-        "clean": _balanced(clean_correct.astype(float), images)
+        "clean": balanced(clean_correct.astype(float), images)
         | {"auroc": {"value": stats.auroc(clean_rows.fracture_margin, images.label), "n": len(images)}},
-        "robust": _balanced(robust_correct.astype(float), images),
-        "attacks": _attacks(reference, predictions, images, clean_correct, attacks),
+        "robust": balanced(robust_correct.astype(float), images)
+        | robust_scores.success(robust_correct, images, clean_correct),
+        "worst_case": balanced(worst_correct.astype(float), images),
+        "third_party": robust_scores.third_party(sent, robust_correct),
+        "attacks": robust_scores.attack_table(attacked, images, clean_correct, attacks, spent),
         "curve": curve,
-        "curve_area": curve_area(curve),
+        "curve_area": robust_scores.curve_area(curve),
+        "ladder": spent.get("ladder", {}),
+        "adversarial_epsilon": robust_scores.median_adversarial_epsilon(distances, images),
+        "at_specificity": robust_scores.sensitivity_at_specificity(clean_rows.fracture_margin, reference, images),
+        "further_threats": [
+            robust_scores.further_threat(predictions, images, clean_correct, run, of) for of in run["further_threats"]
+        ],
+        "corruptions": robust_scores.corruptions(predictions, images, kinds, corrupted["severities"]),
         "alignment": _alignment(rows, scores, run["explainers"]),
         "calibrated_alignment": _panel_alignment(rows, images, panel),
     }
-
-
-def _attacks(
-    reference: pd.DataFrame,
-    predictions: pd.DataFrame,
-    images: pd.DataFrame,
-    clean: pd.Series,
-    attacks: Sequence[str],
-) -> dict[str, Any]:
-    """Robust accuracy of each attack and of each part of an ensemble, as ``attack`` or ``attack/part``."""
-    table = {}
-    parts = predictions[(predictions.part != "") & ~predictions.ladder]
-    named = [(name, reference[reference.attack == name]) for name in attacks]
-    named += [(f"{attack}/{part}", of) for (attack, part), of in parts.groupby(["attack", "part"], sort=False)]
-    for name, of in named:
-        correct = _worst_case(of, images, clean).astype(float)
-        robust = _balanced(correct if len(of) else correct * np.nan, images)
-        table[name] = {
-            "robust_balanced_accuracy": robust["balanced_accuracy"]["value"],
-            "sensitivity": robust["sensitivity"]["value"],
-            "specificity": robust["specificity"]["value"],
-            "n": int(of.image.nunique()),
-        }
-    return table
 
 
 def board_of(row: Mapping[str, Any]) -> tuple[str, ...]:

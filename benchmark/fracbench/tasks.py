@@ -7,18 +7,23 @@ import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
+from filelock import FileLock
 
-from fracbench import registry
+from fracbench import registry, third_party
 from fracbench.environment import environment
 from fracbench.errors import InputError
+from fracbench.files import write_atomic
 from fracbench.models import Guarded, undisturbed
 from fracbench.plan import Job
 from fracbench.progress import Progress
 from fracbench.runner import Outcome, evaluate_model, record_of
-from fracbench.store import ResultFolder, digest
+from fracbench.schema import THIRD_PARTY
+from fracbench.store import TABLES, ResultFolder, digest
 from fracbench.submissions import Entry, file_hash, load_model, weights_file
 from fracbench.summary import summarise
 
@@ -124,10 +129,72 @@ def run_submission(task: Task, progress: Progress) -> Outcome:
         "reported": submission.reported,
     }
     run = record_of(fields, job, outcome, task.environment, task.identity)
-    folder.write(outcome.tables, run, summarise(run, outcome.tables))
+    run, tables = _with_third_parties(task, run, outcome.tables, progress)
+    folder.write(tables, run, summarise(run, tables))
     if not outcome.failed:
         folder.cells.remove()  # the tables hold all of it now
     return outcome
+
+
+def _with_third_parties(
+    task: Task, run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame], progress: Progress
+) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
+    """The same with all images of third parties that are kept beside the results, each verified now."""
+    predictions = tables["predictions"]
+    rows, records = [predictions[~predictions.attack.str.startswith(f"{THIRD_PARTY}/")]], []
+    for file, by in third_party.kept(task.folder.path / THIRD_PARTY):
+        try:
+            sent = third_party.read(file, by, task.job)
+            third_party.check(sent, task.job)
+        except InputError as error:
+            progress.note(f"not counted: {error}")
+            continue
+        rows.append(third_party.verified(sent, task.job, task.model(), task.device, run["random"]))
+        records.append({"by": by, "file": file.name, "sha256": sent.sha256})
+    return {**run, "third_party": records}, {**tables, "predictions": pd.concat(rows, ignore_index=True)}
+
+
+def lower(task: Task, file: Path, by: str, progress: Progress) -> dict[str, Any]:
+    """Verify a file of perturbed images against a finished run, keep it, and let it count; the new summary.
+
+    Raises ``InputError``, with nothing written, where there is no such run or the file is not what it should be.
+    """
+    sent = third_party.read(file, by, task.job)
+    third_party.check(sent, task.job)
+    _finished_run(task)
+    places = task.folder.path / THIRD_PARTY
+    try:
+        places.mkdir(exist_ok=True)
+        with FileLock(places / "lock"):  # two senders at once: the second counts the first
+            write_atomic(third_party.name_for(sent, places), file.read_bytes())
+            tables = {name: task.folder.table(name) for name in TABLES}
+            run, tables = _with_third_parties(task, _finished_run(task), tables, progress)
+            summary = summarise(run, tables)
+            task.folder.write(tables, run, summary)
+    except OSError as error:
+        raise InputError(f"{places}: cannot be written to ({error.strerror})") from None
+    return summary
+
+
+def _finished_run(task: Task) -> dict[str, Any]:
+    """The record of this submission's own run; ``InputError`` where it is another's, or of other rules or weights."""
+    folder, spec = task.folder, task.job.spec
+    run, again = folder.run(), f"fracbench run {task.entry.name} --benchmark {spec.name}"
+    if run is None:
+        raise InputError(f"{folder.path}: no finished run; first {again}")
+    if folder.self_reported:
+        raise InputError(f"{folder.path}: these results were not made here; first {again}")
+    wanted = {
+        "spec_hash": digest(spec.decisive()),
+        "split": task.job.split,
+        "fingerprint": task.job.fingerprint,
+        "model": task.entry.submission.model.model_dump(mode="json"),
+        "weights_sha256": task.weights,
+    }
+    other = [name for name, value in wanted.items() if run.get(name) != value]
+    if other:
+        raise InputError(f"{folder.path}: the run there has another {' and '.join(other)}; first {again}")
+    return run
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from fracbench_leaderboard.pages import ranking
+from fracbench_leaderboard.views import ranking, robustness
 
 
 def main() -> None:
@@ -17,8 +17,12 @@ def main() -> None:
     parser.add_argument("--results", type=Path)
     places = parser.parse_args()
     st.set_page_config(page_title="fracbench", layout="wide")
-    show = partial(ranking.show, places.submissions, places.results)
-    st.navigation([st.Page(show, title="Ranking", url_path="ranking", default=True)], position="top").run()
+    given = places.submissions, places.results
+    pages = [
+        st.Page(partial(ranking.show, *given), title="Ranking", url_path="ranking", default=True),
+        st.Page(partial(robustness.show, *given), title="Robustness", url_path="robustness"),
+    ]
+    st.navigation(pages, position="top").run()
 
 
 main()

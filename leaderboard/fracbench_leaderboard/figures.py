@@ -15,7 +15,8 @@ COLOURS = {"ranked": "#0072B2", "control": "#D55E00", "unranked": "#999999"}
 SHAPES = {"ranked": "circle", "control": "triangle-up", "unranked": "square"}
 
 
-def _kind(row: Mapping[str, Any]) -> str:
+def kind_of(row: Mapping[str, Any]) -> str:
+    """How an entry takes part: ``ranked``, ``control`` or ``unranked``."""
     return "control" if row["control"] else "ranked" if row["rank"] is not None else "unranked"
 
 
@@ -24,7 +25,7 @@ def scatter(rows: Sequence[Mapping[str, Any]]) -> alt.LayerChart | None:
     points = [
         {
             "name": row["submission"],
-            "kind": _kind(row),
+            "kind": kind_of(row),
             **{f"robust_{key}": row["robust"]["balanced_accuracy"][key] for key in ("value", "low", "high")},
             **{f"alignment_{key}": row["calibrated_alignment"][key] for key in ("value", "low", "high")},
         }

@@ -26,7 +26,8 @@ def notes(row: Mapping[str, Any]) -> str:
     found += ["self-reported"] if row.get("self_reported") else []
     if row["trained_on"] != row["dataset"]:
         found.append(f"not trained on such images (trained on {row['trained_on']})")
-    return "; ".join([*found, *(flag["text"] for flag in row["flags"])])
+    found += [f"{sender['by']} lowered it by {sender['lowered']} images" for sender in row["third_party"]]
+    return "; ".join([*found, *(flag["text"] + (" (answered)" if flag["answered"] else "") for flag in row["flags"])])
 
 
 def ranking_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

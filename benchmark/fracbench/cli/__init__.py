@@ -8,6 +8,7 @@ import warnings
 import click
 
 from fracbench import __version__
+from fracbench.cli.attacking import attack
 from fracbench.cli.board import leaderboard, summarise
 from fracbench.cli.listing import list_, validate
 from fracbench.cli.making import data_, train
@@ -26,5 +27,5 @@ def main() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.jit")
 
 
-for command in (list_, validate, run, summarise, leaderboard, data_, train):
+for command in (list_, validate, run, summarise, leaderboard, data_, train, attack):
     main.add_command(command)

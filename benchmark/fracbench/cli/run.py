@@ -68,7 +68,7 @@ def run(
     from fracbench import printing, tasks
     from fracbench.board import read_board
     from fracbench.environment import pick_device, prepare
-    from fracbench.plan import resolve
+    from fracbench.resolving import resolve
 
     device = pick_device(device)
     prepare(device)

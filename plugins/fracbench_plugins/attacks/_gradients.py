@@ -28,3 +28,16 @@ def steepest(gradient: Images, norm: str) -> Images:
         return gradient.sign()
     size = gradient.flatten(1).norm(dim=1).clamp_min(1e-12)
     return gradient / size.view(-1, *[1] * (gradient.ndim - 1))
+
+
+class Lowest:
+    """For each image the candidate of lowest margin so far."""
+
+    def __init__(self, images: Images) -> None:
+        self.images = images.clone()
+        self.margin = torch.full((len(images),), torch.inf, device=images.device)
+
+    def keep(self, candidates: Images, margin: Margins) -> None:
+        better = margin < self.margin
+        self.margin[better] = margin[better]
+        self.images[better] = candidates[better]

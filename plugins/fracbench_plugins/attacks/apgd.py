@@ -15,6 +15,7 @@ from fracbench.tensors import Images, Labels
 from pyautoattack.autopgd_base import APGDAttack
 
 from fracbench_plugins.attacks._autoattack_parts import NORMS, attempt_all, draw_seed
+from fracbench_plugins.attacks._fields import at_least_one, between
 
 
 class MarginAPGD(APGDAttack):  # type: ignore[misc]  # pyautoattack has no types
@@ -33,8 +34,8 @@ class _APGD:
     loss: ClassVar[str]
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ValueError("steps must be at least 1")
+        at_least_one(steps=self.steps)
+        between(0, 1, rho=self.rho)
 
     @property
     def passes(self) -> tuple[int, int]:
@@ -51,10 +52,8 @@ class _APGD:
         attack.init_hyperparam(images)
 
         def single_run(some: Images, their_labels: Labels) -> Images:
-            highest_loss, still_correct, _, misclassified = attack.attack_single_run(some, their_labels)
-            # a saturated cross-entropy has no highest-loss iterate worth the name; a misclassified one counts
-            broken = ~still_correct.bool()
-            return torch.where(broken[:, None, None, None], misclassified, highest_loss)
+            # of two classes the highest loss, of either kind, is the lowest margin: misclassified where any iterate is
+            return attack.attack_single_run(some, their_labels)[0]
 
         return attempt_all(single_run, model, images, labels, seed)
 

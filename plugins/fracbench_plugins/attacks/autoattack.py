@@ -14,7 +14,9 @@ import torch
 from fracbench.contracts import Attack, Model, label_margin
 from fracbench.schema import ThreatModel
 from fracbench.tensors import Images, Labels
+from fracbench.threat import project
 
+from fracbench_plugins.attacks._gradients import Lowest
 from fracbench_plugins.attacks.apgd import APGDCE, APGDMargin
 from fracbench_plugins.attacks.fab import FAB
 from fracbench_plugins.attacks.square import Square
@@ -52,12 +54,9 @@ class AABinary:
     def __call__(
         self, model: Model, images: Images, labels: Labels, threat: ThreatModel, *, generator: torch.Generator
     ) -> Images:
-        strongest, lowest = images, torch.full((len(images),), torch.inf, device=images.device)
+        lowest = Lowest(images)
         for part in self.parts.values():
-            attempts = part(model, images, labels, threat, generator=generator)
+            attempts = project(images, part(model, images, labels, threat, generator=generator), threat)
             with torch.no_grad():
-                margin = label_margin(model(attempts), labels)
-            better = margin < lowest
-            lowest = torch.where(better, margin, lowest)
-            strongest = torch.where(better[:, None, None, None], attempts, strongest)
-        return strongest
+                lowest.keep(attempts, label_margin(model(attempts), labels))
+        return lowest.images

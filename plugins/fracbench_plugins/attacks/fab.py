@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from fracbench.contracts import Model
@@ -12,12 +13,13 @@ from fracbench.threat import project
 from pyautoattack.fab_pt import FABAttack_PT
 
 from fracbench_plugins.attacks._autoattack_parts import NORMS, attempt_all, draw_seed
+from fracbench_plugins.attacks._fields import at_least_one
 from fracbench_plugins.attacks._gradients import margin_and_gradient, steepest
 
 
 @dataclass(frozen=True)
 class FAB:
-    """The nearest boundary point found, projected into the ball.
+    """The nearest boundary point found, in the ball or not.
 
     Where no boundary was crossed at all, or the image is misclassified already, the attempt is one full
     step against the margin: FAB's own first linearisation, cut to the ball.
@@ -25,9 +27,10 @@ class FAB:
 
     steps: int = 100
 
+    minimal_norm: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ValueError("steps must be at least 1")
+        at_least_one(steps=self.steps)
 
     @property
     def passes(self) -> tuple[int, int]:
@@ -46,7 +49,7 @@ class FAB:
         def single_run(some: Images, their_labels: Labels) -> Images:
             boundary = attack.attack_single_run(some, their_labels, is_targeted=True)
             not_crossed = (boundary == some).flatten(1).all(1)
-            attempts = project(some, boundary, threat)
+            attempts = boundary.clone()
             if not_crossed.any():
                 rest, rest_labels = some[not_crossed], their_labels[not_crossed]
                 _, gradient = margin_and_gradient(model, rest, rest_labels)

@@ -10,7 +10,8 @@ from fracbench.schema import ThreatModel
 from fracbench.tensors import Images, Labels
 from fracbench.threat import project
 
-from fracbench_plugins.attacks._gradients import margin_and_gradient, steepest
+from fracbench_plugins.attacks._fields import at_least_one, positive
+from fracbench_plugins.attacks._gradients import Lowest, margin_and_gradient, steepest
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,8 @@ class PGD:
     random_start: bool = True
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.restarts < 1:
-            raise ValueError("steps and restarts must be at least 1")
+        at_least_one(steps=self.steps, restarts=self.restarts)
+        positive(rel_step_size=self.rel_step_size)
 
     @property
     def passes(self) -> tuple[int, int]:
@@ -48,21 +49,14 @@ class PGD:
         self, model: Model, images: Images, labels: Labels, threat: ThreatModel, *, generator: torch.Generator
     ) -> Images:
         step = threat.epsilon * (2.5 / self.steps if self.rel_step_size is None else self.rel_step_size)
-        strongest = images.clone()
-        lowest = torch.full((len(images),), torch.inf, device=images.device)
-
-        def keep(candidates: Images, margin: torch.Tensor) -> None:
-            better = margin < lowest
-            lowest[better] = margin[better]
-            strongest[better] = candidates[better]
-
+        lowest = Lowest(images)
         for _ in range(self.restarts):
             current = self._start(images, threat, generator)
             for _ in range(self.steps):
                 margin, gradient = margin_and_gradient(model, current, labels)
                 if current is not images:  # the clean image is no attempt
-                    keep(current, margin)
+                    lowest.keep(current, margin)
                 current = project(images, current - step * steepest(gradient, threat.norm), threat)
             with torch.no_grad():
-                keep(current, label_margin(model(current), labels))
-        return strongest
+                lowest.keep(current, label_margin(model(current), labels))
+        return lowest.images

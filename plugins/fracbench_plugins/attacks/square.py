@@ -11,6 +11,7 @@ from fracbench.tensors import Images, Labels
 from pyautoattack.square import SquareAttack
 
 from fracbench_plugins.attacks._autoattack_parts import NORMS, attempt_all, draw_seed
+from fracbench_plugins.attacks._fields import at_least_one, between
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,8 @@ class Square:
     p_init: float = 0.8
 
     def __post_init__(self) -> None:
-        if self.queries < 1:
-            raise ValueError("queries must be at least 1")
+        at_least_one(queries=self.queries)
+        between(0.001, 1, p_init=self.p_init)
 
     @property
     def black_box(self) -> bool:

@@ -1,20 +1,22 @@
 """An attack: random corners of the ball, keeping the best one for each image."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
-from fracbench.contracts import Model, Unsupported, label_margin
+from fracbench.contracts import Model, label_margin
 from fracbench.schema import ThreatModel
 from fracbench.tensors import Images, Labels
 
 
 @dataclass(frozen=True)
 class Corners:
-    """``queries`` random sign patterns of full size; Linf only."""
+    """``queries`` random sign patterns of full size."""
 
     queries: int = 10
 
-    black_box = True  # uses no gradient
+    norms: ClassVar[tuple[str, ...]] = ("linf",)  # in a benchmark of another norm it is refused before a run
+    black_box: ClassVar[bool] = True  # uses no gradient
 
     @property
     def passes(self) -> tuple[int, int]:
@@ -23,8 +25,6 @@ class Corners:
     def __call__(
         self, model: Model, images: Images, labels: Labels, threat: ThreatModel, *, generator: torch.Generator
     ) -> Images:
-        if threat.norm != "linf":
-            raise Unsupported("corners knows the linf norm alone")
         best, lowest = images, torch.full((len(images),), torch.inf, device=images.device)
         for _ in range(self.queries):
             signs = torch.randint(2, images.shape, generator=generator).to(images) * 2 - 1

@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
-from fracbench.board import Board, read_board
+from fracbench.board import read_board
 
+from fracbench_leaderboard.choosing import choose_board
 from fracbench_leaderboard.figures import enlarge, overlay, scatter
 from fracbench_leaderboard.reading import read_gallery
 from fracbench_leaderboard.table import explainer_table, ranking_table
@@ -35,31 +36,13 @@ def show(submissions: Path, results: Path | None) -> None:
     st.title("fracbench")
     st.write("Fracture classifiers, ranked by whether they survive attack **and** look at the fracture.")
     board = read_board(submissions, results)
-    for line in board.broken:
-        st.warning("Left out, since it cannot be read:")
-        st.text(line)
-    if board.in_progress:
-        st.info("In progress, not ranked yet:")
-        st.text("\n".join(board.in_progress))
-    if not board.rows:
-        st.subheader("No results yet")
-        st.write("Evaluate the submissions, then reload this page:")
-        st.code("fracbench run --all", language="sh")
+    rows = choose_board(board)
+    if not rows:
         return
-    rows = board.of(_choose_board(board))
     _show_ranking(rows)
     _show_case(rows)
     with st.expander("What the words mean"):
         st.markdown(TERMS)
-
-
-def _choose_board(board: Board) -> tuple[str, ...]:
-    names = {
-        f"{spec}, {split} split, data {fingerprint[:12]}, rules {rules[:8]}": (spec, split, fingerprint, rules)
-        for spec, split, fingerprint, rules in board.boards()
-    }
-    options = sorted(names, key=lambda name: not name.startswith("phantom-v1, "))
-    return names[st.selectbox("Benchmark and data", options, key="board", bind="query-params")]
 
 
 def _show_ranking(rows: list[dict[str, Any]]) -> None:

@@ -1,0 +1,107 @@
+"""Binds a spec to its data and plugins, and refuses what can be refused before a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fracbench import registry
+from fracbench.contracts import Dataset, Sample
+from fracbench.data import choose, logical_batches
+from fracbench.errors import InputError, did_you_mean
+from fracbench.plan import Job, sanity_attack
+from fracbench.robustness import NORMS, check_norm
+from fracbench.schema import BenchmarkSpec, PluginRef
+
+
+def shrink(ref: PluginRef, budget: float) -> PluginRef:
+    """Scale an attack's steps and queries by ``budget``; at least one remains."""
+    params = {
+        key: max(1, round(value * budget))
+        if isinstance(value, int) and key.rpartition("_")[2] in ("steps", "queries")
+        else value
+        for key, value in ref.params.items()
+    }
+    return PluginRef(name=ref.name, params=params)
+
+
+def shrunk(spec: BenchmarkSpec, budget: float) -> BenchmarkSpec:
+    """The spec with a share of its budgets; the sanity attack keeps all of its own, for too few steps cry wolf."""
+    threat = spec.threat
+    if threat.ladder:
+        quicker = threat.ladder.model_copy(update={"attack": shrink(threat.ladder.attack, budget)})
+        threat = threat.model_copy(update={"ladder": quicker})
+
+    def each(refs: tuple[PluginRef, ...]) -> tuple[PluginRef, ...]:
+        return tuple(shrink(ref, budget) for ref in refs)
+
+    return spec.model_copy(
+        update={
+            "threat": threat,
+            "attacks": each(spec.attacks),
+            "further_threats": tuple(
+                of.model_copy(update={"attacks": each(of.attacks)}) for of in spec.further_threats
+            ),
+            "adaptive": shrink(spec.adaptive, budget) if spec.adaptive else None,
+            "sanity_attack": sanity_attack(spec),
+        }
+    )
+
+
+def resolve(
+    spec: BenchmarkSpec,
+    *,
+    data: str | None = None,
+    split: str | None = None,
+    limit: int | None = None,
+    budget: float = 1.0,
+) -> Job:
+    """Bind a spec to its data and plugins. Raises ``InputError`` for all that can be wrong before a run."""
+    if not 0 < budget <= 1:
+        raise InputError(f"--budget {budget} must lie above 0 and at most at 1")
+    if limit is not None and limit < 2:
+        raise InputError(f"--limit {limit} is too small; one fractured and one normal image are needed")
+    spec = shrunk(spec, budget) if budget < 1 else spec
+    root = Path(data) if data is not None else None
+    if root is not None and not root.is_dir():
+        raise InputError(f"--data {data}: no such folder")
+    dataset: Dataset = registry.make("datasets", spec.dataset.name, spec.dataset.params, root=root)
+    of = split or spec.split
+    if of not in dataset.splits:
+        hint = did_you_mean(of, dataset.splits)
+        raise InputError(f"unknown split '{of}'.{hint} Splits are: {', '.join(dataset.splits)}")
+    samples: Sequence[Sample] = dataset.samples(of)
+    fractured, normal = spec.images.fractured, spec.images.normal
+    if limit is not None:
+        there = [sum(sample.label == label for sample in samples) for label in (1, 0)]
+        fractured = min(limit // 2, there[0], fractured or limit)
+        normal = min(limit - limit // 2, there[1], normal or limit)
+    chosen = choose(samples, fractured, normal, spec.seed)
+    if not chosen:
+        raise InputError(f"the split '{of}' has no images; choose another with --split")
+    job = Job(
+        spec,
+        dataset,
+        of,
+        tuple(logical_batches(chosen, spec.logical_batch)),
+        dataset.fingerprint(of),
+        custom=limit is not None or budget < 1,
+    )
+    _ = job.explainers  # a wrong parameter shows before anything runs
+    _check_norms(job)
+    for name in spec.metrics:
+        registry.make("metrics", name, {})
+    return job
+
+
+def _check_norms(job: Job) -> None:
+    faults = []
+    for name, norm, attack in job.every_attack():
+        try:
+            check_norm(attack, norm, name)
+        except InputError as error:
+            others = {other: registry.load("attacks", other) for other in registry.names("attacks")}
+            able = [other for other, factory in others.items() if norm in getattr(factory, "norms", NORMS)]
+            faults.append(f"{error.faults[0]}; these do: {', '.join(able)}")
+    if faults:
+        raise InputError(*dict.fromkeys(faults))

@@ -1,0 +1,168 @@
+"""Adversarial images that somebody else made: verified here, they lower a row, with the name of who sent them."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from fracbench.data import load
+from fracbench.errors import InputError, did_you_mean
+from fracbench.models import Guarded, NonFinite, undisturbed
+from fracbench.plan import Job
+from fracbench.robustness import RANDOM_PREDICTIONS, AttackFault, margins
+from fracbench.rows import prediction_rows
+from fracbench.schema import NAME_PATTERN, THIRD_PARTY, with_rounding
+from fracbench.submissions import file_hash
+from fracbench.tensors import Images, Labels, Margins
+from fracbench.threat import distance
+
+KEPT = re.compile(r"(?P<number>\d{4,})-(?P<by>[a-z0-9-]+)-[0-9a-f]{12}\.npz")
+LONGEST_ID = 1000  # characters
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A file of perturbed images: ``images`` float32 (n, H, W) in [0, 1], one for each of ``ids``."""
+
+    by: str
+    sha256: str
+    ids: tuple[str, ...]
+    images: NDArray[np.float32]
+
+    @property
+    def attack(self) -> str:
+        """The name of its rows among those of attacks."""
+        return f"{THIRD_PARTY}/{self.by}"
+
+
+def check_sender(by: str) -> None:
+    """``InputError`` for what cannot stand on the board as a name."""
+    if re.fullmatch(NAME_PATTERN, by) is None:
+        raise InputError(f"'{by}' cannot name who sent it; use at most 64 of lower case letters, digits and -")
+
+
+def read(file: Path, by: str, job: Job) -> Sent:
+    """Read an ``.npz`` file with the arrays ``ids`` (n,) and ``images`` (n, H, W) or (n, 1, H, W).
+
+    Raises ``InputError`` for a file that is not such. What the arrays are is read before they are unpacked, and nothing
+    that the file may contain is run.
+    """
+    check_sender(by)
+    size, side = sum(map(len, job.batches)), job.spec.image_size
+    try:
+        with zipfile.ZipFile(file) as archive:
+            there = {name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")}
+            lacking = " and ".join(sorted({"ids", "images"} - there))
+            if lacking:
+                raise InputError(f"{file}: no array {lacking}; save it with numpy.savez(FILE, ids=..., images=...)")
+            ids_shape, ids_type = _header(archive, "ids")
+            if len(ids_shape) != 1 or ids_type.kind != "U" or ids_type.itemsize > 4 * LONGEST_ID:
+                raise InputError(f"{file}: ids are {ids_type} {ids_shape}; give one text for each image")
+            shape, kind = _header(archive, "images")
+            if kind.kind != "f" or not (len(shape) == 3 or (len(shape) == 4 and shape[1] == 1)):
+                raise InputError(f"{file}: images are {kind} {shape}; give floats of shape (n, height, width)")
+            if shape[-2:] != (side, side):
+                raise InputError(
+                    f"{file}: images are {shape[-2]} x {shape[-1]} pixels; {job.spec.name} has {side} x {side}"
+                )
+            if not 0 < shape[0] <= size or ids_shape != shape[:1]:
+                raise InputError(
+                    f"{file}: {ids_shape[0]} ids for {shape[0]} images; give one text for each of at most {size}"
+                )
+        with np.load(file, allow_pickle=False) as content:
+            ids, images = content["ids"], content["images"]
+    except InputError:
+        raise
+    except Exception as error:  # whatever a strange file makes of the reader
+        raise InputError(f"{file}: cannot be read as .npz ({error}); save it with numpy.savez") from None
+    return Sent(by, file_hash(file), tuple(ids.tolist()), images.reshape(-1, side, side).astype(np.float32))
+
+
+def _header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    with archive.open(f"{name}.npy") as member:
+        reader = npy.read_array_header_1_0 if npy.read_magic(member) == (1, 0) else npy.read_array_header_2_0
+        shape, _, dtype = reader(member)
+    return shape, dtype
+
+
+def check(sent: Sent, job: Job) -> None:
+    """Raise ``InputError`` for ids that are not evaluated, or the largest step out of the ball."""
+    samples = {sample.id: sample for batch in job.batches for sample in batch}
+    unknown = [name for name in sent.ids if name not in samples]
+    if unknown:
+        hint = did_you_mean(unknown[0], samples)
+        raise InputError(
+            f"{len(unknown)} of {len(sent.ids)} ids are not among the images evaluated, such as '{unknown[0]}'.{hint}"
+        )
+    if len(set(sent.ids)) != len(sent.ids):
+        raise InputError("an id is given twice; send one image for each")
+    if not np.isfinite(sent.images).all():
+        raise InputError("an image has pixels that are not finite")
+    if sent.images.min() < 0 or sent.images.max() > 1:
+        raise InputError(f"pixels span {sent.images.min():g} to {sent.images.max():g}; they must lie in [0, 1]")
+    threat = job.spec.threat.model
+    clean = load(job.dataset, [samples[name] for name in sent.ids], job.spec.image_size)
+    away = distance(clean.images, torch.from_numpy(sent.images)[:, None], threat.norm)
+    outside = away > with_rounding(threat.epsilon)
+    if outside.any():
+        worst = int(away.argmax())
+        raise InputError(
+            f"{int(outside.sum())} of {len(sent.ids)} images leave the {threat.norm} ball of {job.spec.threat.epsilon};"
+            f" the furthest, '{sent.ids[worst]}', is {float(away[worst]) * 255:.4f}/255 away; clip the perturbation"
+        )
+
+
+def verified(sent: Sent, job: Job, model: Guarded, device: str, random: bool) -> pd.DataFrame:
+    """Prediction rows of the images, by this machine's predictions; those sent along are never read."""
+    samples = {sample.id: sample for batch in job.batches for sample in batch}
+    threat, rows = job.spec.threat.model, []
+    times = RANDOM_PREDICTIONS if random else 1
+    for start in range(0, len(sent.ids), job.spec.logical_batch):
+        ids = sent.ids[start : start + job.spec.logical_batch]
+        batch = load(job.dataset, [samples[name] for name in ids], job.spec.image_size)
+        images = torch.from_numpy(sent.images[start : start + len(ids)])[:, None]
+        labels = batch.labels.to(device)
+        with undisturbed(model):
+            margin, clean = (_answers(model, of.to(device), labels, times).cpu() for of in (images, batch.images))
+        away = distance(batch.images, images, threat.norm)
+        nearest = torch.where(margin > 0, torch.inf, away).masked_fill(~(clean > 0), 0)
+        rows.append(prediction_rows(ids, threat.norm, threat.epsilon, sent.attack, margin, away, nearest))
+    return pd.concat(rows, ignore_index=True)
+
+
+def _answers(model: Guarded, images: Images, labels: Labels, times: int) -> Margins:
+    """Margins; not a number where the model gives none, which is no correct answer."""
+    try:
+        return margins(model, images, labels, times)
+    except (AttackFault, NonFinite):
+        if len(images) > 1:
+            pairs = zip(images.split(1), labels.split(1), strict=True)
+            return torch.cat([_answers(model, image, label, times) for image, label in pairs])
+        if times < RANDOM_PREDICTIONS:  # its answers may differ from call to call on this image alone
+            return _answers(model, images, labels, RANDOM_PREDICTIONS)
+        return torch.full((1,), torch.nan)
+
+
+def kept(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Files kept beside the results, in the order in which they came, and who sent each."""
+    for file in sorted(folder.glob("*.npz")):
+        if found := KEPT.fullmatch(file.name):
+            yield file, found["by"]
+
+
+def name_for(sent: Sent, folder: Path) -> Path:
+    """Where a file is kept: the one it has already, or the next."""
+    known = [file for file, _ in kept(folder)]
+    same = [file for file in known if file.name.endswith(f"-{sent.by}-{sent.sha256[:12]}.npz")]
+    number = max((int(file.name.partition("-")[0]) for file in known), default=0) + 1
+    return same[0] if same else folder / f"{number:04d}-{sent.by}-{sent.sha256[:12]}.npz"

@@ -1,0 +1,29 @@
+"""What every page begins with: what could not be read, and which board is looked at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+from fracbench.board import Board
+
+
+def choose_board(board: Board) -> list[dict[str, Any]]:
+    """The rows of the board that the user chose; none, with what to type, where nothing has been run."""
+    for line in board.broken:
+        st.warning("Left out, since it cannot be read:")
+        st.text(line)
+    if board.in_progress:
+        st.info("In progress, not ranked yet:")
+        st.text("\n".join(board.in_progress))
+    if not board.rows:
+        st.subheader("No results yet")
+        st.write("Evaluate the submissions, then reload this page:")
+        st.code("fracbench run --all", language="sh")
+        return []
+    names = {
+        f"{spec}, {split} split, data {fingerprint[:12]}, rules {rules[:8]}": (spec, split, fingerprint, rules)
+        for spec, split, fingerprint, rules in board.boards()
+    }
+    options = sorted(names, key=lambda name: not name.startswith("phantom-v1, "))
+    return board.of(names[st.selectbox("Benchmark and data", options, key="board", bind="query-params")])

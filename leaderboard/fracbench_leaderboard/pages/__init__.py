@@ -1,1 +1,0 @@
-"""Pages: each reads, filters and draws with the modules beside it."""

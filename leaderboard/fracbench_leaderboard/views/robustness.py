@@ -1,0 +1,70 @@
+"""Robustness in detail: curves, what each attack achieved and cost, flags, corruptions, shift."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+from fracbench.board import drops, read_board
+
+from fracbench_leaderboard import robustness_tables as tables
+from fracbench_leaderboard.choosing import choose_board
+from fracbench_leaderboard.curves import curves
+
+TERMS = """
+- **Robust**: correct on the clean image and under every attack of the benchmark. **Worst case**: also under images that
+  third parties sent and that were verified here.
+- **Missed fractures**: of the fractured images that are right without an attack, the share an attack makes normal.
+  **False alarms**: of the normal ones, the share it makes fractured.
+- **Sens. at 90 % spec.**: sensitivity at the lowest threshold that keeps nine of ten normal images right, clean and
+  under attack, so that models of any calibration can be compared.
+- **Median adv. eps.**, the median adversarial epsilon: half the images of a class have an adversarial image nearer
+  than this, in units of 1/255 (linf) or as a distance (l2); misclassified images count as 0. It is an upper bound: a
+  better attack finds nearer ones.
+- **Passes**: images sent forward and backward through the model, for each image attacked.
+"""
+
+
+def show(submissions: Path, results: Path | None) -> None:
+    """Draw the page from what lies in the results folders now."""
+    st.title("Robustness")
+    board = read_board(submissions, results)
+    rows = choose_board(board)
+    if not rows:
+        return
+    st.subheader("How accuracy falls as epsilon grows")
+    chart = curves(rows)
+    if chart is None:
+        st.write("No entry has a curve.")
+    else:
+        st.altair_chart(chart, width="stretch")
+    st.dataframe(tables.overview(rows), hide_index=True)
+    shifted = [drop for drop in drops(board.rows) if drop["spec"] == rows[0]["spec"]]
+    if shifted:
+        st.subheader("Distribution shift")
+        st.dataframe(tables.shifts(shifted), hide_index=True)
+    _show_model(rows)
+    with st.expander("What the words mean"):
+        st.markdown(TERMS)
+
+
+def _show_model(rows: list[dict[str, Any]]) -> None:
+    st.subheader("One model")
+    by_name = {f"{row['submission']}{' (trial)' if row['custom'] else ''}": row for row in rows}
+    row = by_name[st.selectbox("Model", list(by_name), key="model", bind="query-params")]
+    for flag in row["flags"]:
+        box = st.warning if flag["unranks"] and not flag["answered"] else st.info
+        box(tables.told(flag))
+    for sender in row["third_party"]:
+        st.info("Images sent by a third party, verified here:")
+        st.text(f"{sender['by']}: {sender['lowered']} of {sender['images']} broke what every attack had spared")
+    st.write("Attacks at the reference epsilon, each part of an ensemble by itself")
+    st.dataframe(tables.attacks(row["attacks"]), hide_index=True)
+    for of in row["further_threats"]:
+        st.text(f"Another threat model, {of['norm']} {of['epsilon']}: "
+                f"robust balanced accuracy {tables.interval(of['balanced_accuracy'])}")  # fmt: skip
+        st.dataframe(tables.attacks(of["attacks"]), hide_index=True)
+    if row["corruptions"]["kinds"]:
+        st.write("Balanced accuracy under corruptions, by severity; averaged, never worst-cased")
+        st.dataframe(tables.corruptions(row["corruptions"]), hide_index=True)
