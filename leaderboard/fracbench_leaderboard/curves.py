@@ -36,7 +36,8 @@ def curves(rows: Sequence[Mapping[str, Any]]) -> alt.LayerChart | None:
         .mark_line(point=True)
         .encode(
             x=x, y=y,
-            color=alt.Color("name:N", title=None, legend=alt.Legend(orient="right", labelLimit=260)),
+            color=alt.Color("name:N", title=None, scale=alt.Scale(scheme="tableau20"),
+                            legend=alt.Legend(orient="right", labelLimit=260)),
             strokeDash=alt.StrokeDash("kind:N", title=None, scale=alt.Scale(domain=["ranked", "control", "unranked"],
                                                                             range=[[1, 0], [6, 3], [2, 3]])),
             opacity=alt.condition(chosen, alt.value(1.0), alt.value(0.08)),
@@ -46,4 +47,5 @@ def curves(rows: Sequence[Mapping[str, Any]]) -> alt.LayerChart | None:
         .add_params(chosen)
     )  # fmt: skip
     always = alt.Chart(pd.DataFrame({"y": [0.5]})).mark_rule(strokeDash=[4, 4], color="gray").encode(y="y:Q")
-    return (always + lines).properties(height=380, description="Robust balanced accuracy of each entry over epsilon")
+    tall = max(380, 200 + 22 * len({point["name"] for point in points}))  # the legend names them all
+    return (always + lines).properties(height=tall, description="Robust balanced accuracy of each entry over epsilon")

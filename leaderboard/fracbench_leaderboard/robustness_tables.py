@@ -47,7 +47,7 @@ def _line(row: Mapping[str, Any]) -> dict[str, str]:
 
 def _epsilon(of: Mapping[str, Any], threat: str) -> str:
     if of["median"] is None:
-        return f"over the ladder ({of['never_broken']} of {of['n']} never broken)"
+        return "not reached"
     return f"{of['median'] * 255:.2f}/255" if threat == "linf" else f"{of['median']:.3f}"
 
 

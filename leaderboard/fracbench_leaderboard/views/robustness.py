@@ -20,8 +20,8 @@ TERMS = """
 - **Sens. at 90 % spec.**: sensitivity at the lowest threshold that keeps nine of ten normal images right, clean and
   under attack, so that models of any calibration can be compared.
 - **Median adv. eps.**, the median adversarial epsilon: half the images of a class have an adversarial image nearer
-  than this, in units of 1/255 (linf) or as a distance (l2); misclassified images count as 0. It is an upper bound: a
-  better attack finds nearer ones.
+  than this, in units of 1/255 (linf) or as a distance (l2); misclassified images count as 0. *Not reached*: at
+  least half were never broken. It is an upper bound: a better attack finds nearer ones.
 - **Passes**: images sent forward and backward through the model, for each image attacked.
 """
 
@@ -39,11 +39,11 @@ def show(submissions: Path, results: Path | None) -> None:
         st.write("No entry has a curve.")
     else:
         st.altair_chart(chart, width="stretch")
-    st.dataframe(tables.overview(rows), hide_index=True)
+    st.dataframe(tables.overview(rows), hide_index=True, height="content")
     shifted = [drop for drop in drops(board.rows) if drop["spec"] == rows[0]["spec"]]
     if shifted:
         st.subheader("Distribution shift")
-        st.dataframe(tables.shifts(shifted), hide_index=True)
+        st.dataframe(tables.shifts(shifted), hide_index=True, height="content")
     _show_model(rows)
     with st.expander("What the words mean"):
         st.markdown(TERMS)
@@ -60,11 +60,11 @@ def _show_model(rows: list[dict[str, Any]]) -> None:
         st.info("Images sent by a third party, verified here:")
         st.text(f"{sender['by']}: {sender['lowered']} of {sender['images']} broke what every attack had spared")
     st.write("Attacks at the reference epsilon, each part of an ensemble by itself")
-    st.dataframe(tables.attacks(row["attacks"]), hide_index=True)
+    st.dataframe(tables.attacks(row["attacks"]), hide_index=True, height="content")
     for of in row["further_threats"]:
         st.text(f"Another threat model, {of['norm']} {of['epsilon']}: "
                 f"robust balanced accuracy {tables.interval(of['balanced_accuracy'])}")  # fmt: skip
-        st.dataframe(tables.attacks(of["attacks"]), hide_index=True)
+        st.dataframe(tables.attacks(of["attacks"]), hide_index=True, height="content")
     if row["corruptions"]["kinds"]:
         st.write("Balanced accuracy under corruptions, by severity; averaged, never worst-cased")
-        st.dataframe(tables.corruptions(row["corruptions"]), hide_index=True)
+        st.dataframe(tables.corruptions(row["corruptions"]), hide_index=True, height="content")
