@@ -71,7 +71,7 @@ def _paragraph(text: str) -> str:
 def _parameters(factory: type) -> str:
     shown = []
     for name, parameter in inspect.signature(factory).parameters.items():
-        if name == "root":
+        if name == "root" or parameter.kind is parameter.VAR_KEYWORD:
             continue
         default = parameter.default
         if default is dataclasses.MISSING or default is inspect.Parameter.empty:

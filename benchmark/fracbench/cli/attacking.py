@@ -99,10 +99,11 @@ def submit(
     after = tasks.lower(task, file, by, Notes())
     mine = next(sender for sender in after["third_party"] if sender["by"] == by)
     click.echo(
-        f"verified: {mine['images']} images of {by}; {mine['lowered']} of them break what every attack had spared"
+        f"verified: {mine['images']} images of {by} in all; {mine['lowered']} break what every attack had spared"
     )
     for name, score in (("worst case", "worst_case"), ("headline", "headline")):
         pair = (row[score].get("balanced_accuracy", row[score])["value"] for row in (before or after, after))
         old, new = ("-" if value is None or value != value else f"{value:.3f}" for value in pair)
         click.echo(f"{name} of {submission}: {old} -> {new}")
-    click.echo("next: fracbench leaderboard")
+    options = {"submissions": submissions, "results": results}
+    click.echo("next: fracbench leaderboard" + "".join(f" --{name} {of}" for name, of in options.items() if of))
