@@ -100,8 +100,19 @@ def _check_norms(job: Job) -> None:
         try:
             check_norm(attack, norm, name)
         except InputError as error:
-            others = {other: registry.load("attacks", other) for other in registry.names("attacks")}
-            able = [other for other, factory in others.items() if norm in getattr(factory, "norms", NORMS)]
-            faults.append(f"{error.faults[0]}; these do: {', '.join(able)}")
+            faults.append(f"{error.faults[0]}; these do: {', '.join(_who_knows(norm))}")
     if faults:
         raise InputError(*dict.fromkeys(faults))
+
+
+def _who_knows(norm: str) -> list[str]:
+    """Attacks that know a norm; one that cannot be imported is no answer, and no reason to give none."""
+    able = []
+    for name in registry.names("attacks"):
+        try:
+            factory = registry.load("attacks", name)
+        except InputError:
+            continue
+        if norm in getattr(factory, "norms", NORMS):
+            able.append(name)
+    return able
