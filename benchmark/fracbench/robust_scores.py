@@ -160,8 +160,7 @@ def carried_over(predictions: pd.DataFrame, threat: str) -> pd.DataFrame:
 
     A rung that an image survived is broken, and carried, where something adversarial is known within its epsilon.
     """
-    mine = predictions[predictions.threat.isin((threat, "clean"))]
-    nearest = predictions.image.map(mine.groupby("image").adversarial_distance.min())
+    nearest = predictions.image.map(_nearest(predictions, threat))
     late = predictions.ladder & predictions.correct & (nearest <= predictions.epsilon.map(with_rounding))
     rows = predictions.copy()
     rows.loc[late, ["correct", "carried"]] = [False, True]
@@ -196,8 +195,12 @@ def adversarial_distances(predictions: pd.DataFrame, images: pd.DataFrame, threa
 
     0 where the clean image is misclassified, infinite where none was found. It bounds the true distance from above.
     """
+    return _nearest(predictions, threat).reindex(images.index).astype(float).fillna(np.inf)
+
+
+def _nearest(predictions: pd.DataFrame, threat: str) -> pd.Series:
     mine = predictions[predictions.threat.isin((threat, "clean"))]
-    return mine.groupby("image").adversarial_distance.min().reindex(images.index).astype(float).fillna(np.inf)
+    return mine.groupby("image").adversarial_distance.min()
 
 
 def robust_at(distances: pd.Series, images: pd.DataFrame, epsilon: float) -> dict[str, Any]:

@@ -34,6 +34,11 @@ def shown(command: Callable[..., int | None]) -> Callable[..., None]:
     return run
 
 
+def repeated(**options: object) -> str:
+    """Options as they are typed, those that were given."""
+    return "".join(f" --{name} {value}" for name, value in options.items() if value)
+
+
 def where(submissions: Path) -> str:
     """The option that finds this folder of submissions, where it is not the default."""
     from fracbench.submissions import default_dir

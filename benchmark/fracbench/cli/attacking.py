@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fracbench.cli._common import FOLDER, shown
+from fracbench.cli._common import FOLDER, repeated, shown
 from fracbench.errors import InputError
 
 FILE = click.Path(path_type=Path)
@@ -50,8 +50,7 @@ def images(file: Path, benchmark: str, data: str | None, split: str | None) -> N
     click.echo(
         f"wrote {file}: {sum(map(len, job.batches))} images; change each by at most {threat.norm} {threat.epsilon}"
     )
-    options = {"benchmark": benchmark, "data": data, "split": split}
-    same = "".join(f" --{name} {value}" for name, value in options.items() if value)
+    same = repeated(benchmark=benchmark, data=data, split=split)
     click.echo(f"next: fracbench attack submit ADVERSARIAL.npz --submission NAME --by YOUR-NAME{same}")
 
 
@@ -105,5 +104,4 @@ def submit(
         pair = (row[score].get("balanced_accuracy", row[score])["value"] for row in (before or after, after))
         old, new = ("-" if value is None or value != value else f"{value:.3f}" for value in pair)
         click.echo(f"{name} of {submission}: {old} -> {new}")
-    options = {"submissions": submissions, "results": results}
-    click.echo("next: fracbench leaderboard" + "".join(f" --{name} {of}" for name, of in options.items() if of))
+    click.echo(f"next: fracbench leaderboard{repeated(submissions=submissions, results=results)}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fracbench.cli._common import FOLDER, places, shown
+from fracbench.cli._common import FOLDER, places, repeated, shown
 from fracbench.errors import InputError
 
 
@@ -96,8 +96,7 @@ def run(
     for line in failures:
         click.echo(f"failed cell: {line}", err=True)
     printing.print_board(read_board(*places(submissions, results)), spec.name)
-    options = [f" --submissions {submissions}" if submissions else "", f" --results {results}" if results else ""]
-    click.echo(f"next: fracbench leaderboard{''.join(options)}")
+    click.echo(f"next: fracbench leaderboard{repeated(submissions=submissions, results=results)}")
     return 1 if failures else 0
 
 
