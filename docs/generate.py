@@ -14,6 +14,7 @@ from pathlib import Path
 from click.testing import CliRunner
 from fracbench import registry
 from fracbench.cli import main
+from fracbench.resolving import NORMS
 from fracbench.submissions import discover
 
 DOCS = Path(__file__).parent
@@ -59,9 +60,21 @@ def plugins() -> str:
             parameters = _parameters(factory)
             if parameters:
                 parts.append(f"Parameters: {parameters}")
+            if kind == "attacks":
+                parts.append(_traits(factory))
             if levels := getattr(factory, "levels", None):
                 parts.append(f"Levels at severities 1 to 5: {', '.join(map(str, levels))}")
     return "\n\n".join(parts) + "\n"
+
+
+def _traits(attack: type) -> str:
+    """Where an attack belongs: its norms, and what the framework must know of how it works."""
+    known = " and ".join(getattr(attack, "norms", NORMS))
+    told = [f"Threat models: {known}."]
+    told += ["A black box: it uses no gradient."] if getattr(attack, "black_box", False) else []
+    if getattr(attack, "minimal_norm", False):
+        told.append("Minimal norm: it looks for the nearest adversarial image, which the referee brings into the ball.")
+    return " ".join(told)
 
 
 def _paragraph(text: str) -> str:

@@ -36,8 +36,9 @@ def unused(spec: BenchmarkSpec, images: int) -> Job:
 
 def curve(entry: Entry, job: Job) -> dict[str, float]:
     """Robust balanced accuracy at each rung, ``clean`` first, until it falls below what is enough."""
-    spec, ladder, attack = job.spec, job.spec.threat.ladder, job.ladder_attack
-    assert ladder is not None and attack is not None
+    spec, ladder = job.spec, job.spec.threat.ladder
+    assert ladder is not None
+    attack = job.attack_of(Cell("ladder", 0, ladder.attack.name))
     model = load_model(entry, spec.image_size, "cpu", spec.logical_batch)
     batches = [load(job.dataset, samples, spec.image_size) for samples in job.batches]
     alive = [margins(model, batch.images, batch.labels, 1) > 0 for batch in batches]

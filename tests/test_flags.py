@@ -101,9 +101,11 @@ DEFENCES: dict[str, tuple[Defended, set[str]]] = {
 }
 
 
+ADAPTIVE = {"name": "adaptive", "params": {"steps": 10, "restarts": 1, "samples": 5}}
+
+
 def row(model: nn.Module, **changes: Any) -> dict[str, Any]:
-    made = spec(adaptive={"name": "adaptive", "params": {"steps": 10, "restarts": 1, "samples": 5}}, **changes)
-    job = resolve(made)
+    job = resolve(spec(**{"adaptive": ADAPTIVE} | changes))
     outcome = evaluate_model(guard(model.eval(), 32), job, "cpu")
     assert not outcome.failed, outcome.failed[0]["traceback"]
     return summarise(record_of(FIELDS, job, outcome, ENV, "id"), outcome.tables)
@@ -137,3 +139,17 @@ def test_each_way_of_hiding_wears_its_flag(name: str) -> None:
         assert robust <= undefended() + 0.07, "no defence looks better than none"
     if name in UNANSWERED:
         assert not found["ranked"] and unanswered(found["flags"])[0] in wanted
+
+
+def test_an_attack_that_answers_climbs_the_ladder_too() -> None:
+    """APGD is blind at every rung where it is blind at the reference, and the curve must not be its own."""
+    epsilons = [f"{n}/255" for n in (4, 8, 16, 24, 32)]
+    threat = SMALL["threat"] | {"ladder": LADDER | {"epsilons": epsilons}}
+    torch.manual_seed(0)
+    bare, hidden = (row(DEFENCES[name][0], **SMALL | {"threat": threat}) for name in ("none", "quantised"))
+    heights = [[point["balanced_accuracy"] for point in found["curve"]] for found in (bare, hidden)]
+    assert [point["epsilon"] for point in hidden["curve"]] == epsilons and heights[0][0] > heights[0][-1]
+    assert all(lower <= higher + 0.07 for higher, lower in zip(*heights, strict=True)), heights
+    assert hidden["curve_area"] <= bare["curve_area"] + 0.05
+    alone = row(DEFENCES["quantised"][0], adaptive=None, **SMALL | {"threat": threat})
+    assert alone["curve_area"] > hidden["curve_area"] + 0.1, "the same without an answer"

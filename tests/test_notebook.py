@@ -55,6 +55,23 @@ def test_attacks_that_cannot_be_are_one_line(attacks: Any, says: str) -> None:
     assert len(str(fault.value).splitlines()) == 1
 
 
+def test_a_cell_that_fails_is_told_and_unranks(capsys: pytest.CaptureFixture[str]) -> None:
+    class Late(torch.nn.Module):
+        """Fails when it is asked for a gradient."""
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            if images.requires_grad and len(images) > 2:
+                raise RuntimeError("no gradient here")
+            return images.mean((1, 2, 3), keepdim=True).flatten(1) * torch.tensor([[-1.0, 1.0]])
+
+    result = fracbench.evaluate(Late(), "smoke", limit=4, attacks=["fgsm"], explainers=["saliency"])
+    shown = capsys.readouterr().err
+    assert "no gradient here" in shown and "cells" in shown
+    assert "failed cells" in repr(result) and not result.summary["ranked"]
+    fracbench.evaluate(TinyNet(), "smoke", limit=2, attacks=["fgsm"], explainers=["saliency"], progress=False)
+    assert not capsys.readouterr().err
+
+
 def test_changed_attacks_and_explainers_make_it_custom() -> None:
     result = fracbench.evaluate(TinyNet(), "smoke", attacks=["fgsm"], explainers=["saliency", "random"])
     assert result.summary["unranked_because"] == ["custom run"] and result.summary["panel"] == ["saliency"]

@@ -96,10 +96,12 @@ def test_a_stronger_attack_lowers_the_row_in_the_name_of_its_sender(
     assert mine["by"] == "red-team" and mine["images"] == 16
     lowered = before["worst_case"]["balanced_accuracy"]["value"] - after["worst_case"]["balanced_accuracy"]["value"]
     assert lowered == pytest.approx(mine["lowered"] / 16) and mine["lowered"] > 0
+    assert f"verified: {mine['lowered']} more images broken that every attack had spared; of red-team" in done.output
     assert after["headline"]["value"] <= before["headline"]["value"]
     assert after["robust"] == before["robust"], "the attacks of the spec are what they were"
     again = submit(results, tmp_path / "sent.npz")
     assert again.exit_code == 0 and folder(results).summary() == after, "the same file counts once"
+    assert "verified: 0 more images broken" in again.output
     recomputed = call("summarise", NAME, "--submissions", STARTERS, "--results", results)
     assert recomputed.exit_code == 0 and folder(results).summary() == after
 
@@ -128,6 +130,8 @@ def changed(clean: dict[str, np.ndarray], how: str) -> dict[str, np.ndarray]:
         images = (images * 255).astype(np.uint8)
     if how == "ids":
         ids = np.char.add(ids, "x")
+    if how == "some ids":
+        ids = np.array([ids[0] + "x", *ids[1:]])
     if how == "twice":
         ids = np.repeat(ids[:1], len(ids))
     if how == "fewer":
@@ -145,7 +149,8 @@ def changed(clean: dict[str, np.ndarray], how: str) -> dict[str, np.ndarray]:
         ("nan", "not finite"),
         ("small", "images are 64 x 64 pixels; smoke has 128 x 128"),
         ("integers", "images are uint8"),
-        ("ids", "16 of 16 ids are not among the images evaluated"),
+        ("ids", r"none of the 16 ids, such as '.*x', is an image of smoke, test split; say which"),
+        ("some ids", "1 of 16 ids are not among the images evaluated, such as '.*'. Did you mean"),
         ("twice", "an id is given twice"),
         ("fewer", "give one text for each"),
         ("objects", "ids are object"),
@@ -169,6 +174,18 @@ def test_a_submission_that_was_not_run_is_refused_with_what_to_type(
     np.savez(tmp_path / "sent.npz", ids=clean["ids"], images=clean["images"])
     done = submit(tmp_path / "nothing", tmp_path / "sent.npz")
     assert done.exit_code == 2 and f"fracbench run {NAME} --benchmark {SPEC}" in done.output
+    asked = (
+        "--submission",
+        "phantom-resnet-trades",
+        "--by",
+        "red-team",
+        "--benchmark",
+        SPEC,
+        "--submissions",
+        STARTERS,
+    )
+    other = call("attack", "submit", tmp_path / "sent.npz", *asked)
+    assert other.exit_code == 2 and "does not enter smoke; pass --benchmark with one of phantom-full-v1" in other.output
 
 
 @pytest.mark.parametrize("by", ["Red Team", "../x", "", "x" * 65])
@@ -207,7 +224,7 @@ def strange(file: Path, how: str) -> None:
 @pytest.mark.parametrize(
     "how, says",
     [
-        ("missing", "cannot be read as .npz"),
+        ("missing", "no such file"),
         ("an array alone", "cannot be read as .npz"),
         ("no archive", "cannot be read as .npz"),
         ("broken inside", "cannot be read as .npz"),

@@ -29,6 +29,7 @@ from fracbench.watch import time_limit
 
 # A cell hangs when it takes LEAST seconds and FACTOR times what its passes took on the clean images.
 LEAST, FACTOR, WITHOUT_MEASURE = 600.0, 50.0, 6 * 3600.0
+CRAFTED = ("attack", "ladder")  # kinds of cells that look for adversarial images under the norm of the reference
 
 
 class EarlierFault(RuntimeError):
@@ -60,9 +61,9 @@ class Bench:
         """Let go of what a batch takes in memory; it is loaded again where it is needed again."""
         for name in ("data", "near"):
             self.__dict__.pop(name, None)
-        for cell, result in self.results.items():
-            if cell.kind != "clean":
-                result.tables, result.images = {}, None
+        for result in self.results.values():
+            result.images = None
+            result.tables = {name: rows for name, rows in result.tables.items() if name == "predictions"}
 
     @cached_property
     def near(self) -> Masks:
@@ -186,7 +187,7 @@ class Bench:
         """Only images that nothing has broken yet are attacked: a smaller ball lies inside the larger one."""
         images, labels = self.data.images[: checks.IMAGES], self.data.labels[: checks.IMAGES]
         found = checks.symptoms(self.model, images, labels, self.predictions)
-        earlier = [c for c in self.job.cells(cell.batch) if c.kind in ("clean", "attack", "ladder")]
+        earlier = [c for c in self.job.cells(cell.batch) if c.kind in ("clean", *CRAFTED)]
         rows = pd.concat([self._earlier(c).tables["predictions"] for c in earlier])
         nearest = rows.groupby("image").adversarial_distance.min().reindex(self.ids[: len(images)])
         open_ = torch.from_numpy(np.isinf(nearest.fillna(np.inf)).to_numpy(copy=True)).to(self.device)
@@ -211,25 +212,31 @@ class Bench:
         return CellResult(result.record, result.tables | {"gallery": pd.DataFrame(gallery)}, images)
 
     def _ladder(self, cell: Cell) -> CellResult:
-        """Each image is attacked only where its outcome is not known from the clean image, the reference or a rung."""
+        """Each image is attacked only where its outcome is not known from the clean image, the reference or a rung.
+
+        What another attack's ladder survived says nothing about this one's; what it broke does.
+        """
         job, rungs = self.job, self.job.rungs
-        at_reference = [self._earlier(c) for c in job.cells(cell.batch) if c.kind == "attack"]
+        order = [*job.cells(cell.batch), *job.answering(cell.batch)]
+        before = {c: self._earlier(c).tables["predictions"] for c in order[: order.index(cell)] if c.kind in CRAFTED}
         clean = self._earlier(Cell("clean", cell.batch)).tables["predictions"]
-        known = pd.concat([result.tables["predictions"] for result in at_reference]).groupby("image", sort=False)
+        at_reference = pd.concat([rows for c, rows in before.items() if c.kind == "attack"])
+        nearest = pd.concat(before.values()).groupby("image").adversarial_distance.min()
         brackets = Brackets(rungs, torch.from_numpy(clean.correct.to_numpy(bool, copy=True)))
-        robust = torch.from_numpy(known.correct.all().reindex(self.ids).to_numpy(bool, copy=True))
+        unbroken = at_reference.groupby("image").correct.all().reindex(self.ids)
+        robust = torch.from_numpy(unbroken.to_numpy(bool, copy=True))
         brackets.breaks(~robust, job.reference_rung)
-        brackets.breaks_from(torch.from_numpy(known.adversarial_distance.min().reindex(self.ids).to_numpy(copy=True)))
+        brackets.breaks_from(torch.from_numpy(nearest.reindex(self.ids).fillna(np.inf).to_numpy(copy=True)))
         brackets.survives(robust, job.reference_rung)
         tables = [self._carried(cell, rung) for rung in range(len(rungs))]
 
         def robust_at(rung: int, which: torch.Tensor) -> torch.Tensor:
-            assert job.ladder_attack is not None and job.spec.threat.ladder is not None
+            assert job.spec.threat.ladder is not None
             written = job.spec.threat.ladder.epsilons[rung]
             generator = torch.Generator().manual_seed(seed_of(job, replace(cell, epsilon=written)))
             keep = which.to(self.device)
             given = self.data.images[keep], self.data.labels[keep], job.threat_at(written), generator
-            crafted = craft(self.model, job.ladder_attack, *given, predictions=self.predictions)
+            crafted = craft(self.model, job.attack_of(cell), *given, predictions=self.predictions)
             for column in ("margin", "distance", "adversarial_distance"):
                 tables[rung].loc[which.numpy(), column] = getattr(crafted, column).cpu().numpy()
             tables[rung].loc[which.numpy(), "carried"] = False

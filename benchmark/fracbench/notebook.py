@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from fracbench.environment import environment, pick_device, prepare
 from fracbench.errors import InputError
 from fracbench.models import guard
 from fracbench.plan import Job
+from fracbench.progress import Console
 from fracbench.resolving import resolve
 from fracbench.runner import evaluate_model, record_of
 from fracbench.schema import BenchmarkSpec, PluginRef
@@ -37,9 +39,11 @@ class Result:
 
     def __repr__(self) -> str:
         headline, n = self.summary["headline"], self.summary["n"]
+        unranked = "; ".join(self.summary["unranked_because"])
         return (
             f"<fracbench.Result {self.run['submission']} on {self.run['folder']}: headline {headline['value']:.3f} "
-            f"[{headline['low']:.3f}, {headline['high']:.3f}], {n['annotated']} + {n['normal']} images>"
+            f"[{headline['low']:.3f}, {headline['high']:.3f}], {n['annotated']} + {n['normal']} images"
+            + (f", unranked: {unranked}>" if unranked else ">")
         )
 
     @property
@@ -89,12 +93,14 @@ def evaluate(
     name: str = "notebook",
     limit: int | None = None,
     budget: float = 1.0,
+    progress: bool = True,
 ) -> Result:
     """Evaluate a torch module that maps images (batch, 1, H, W) in [0, 1] to logits (batch, 2).
 
     A network with one logit z, shape (batch, 1), is read as (-z/2, z/2). ``name`` is its name on the board.
     With changed ``attacks`` or ``explainers`` (names of registered plugins, or ``PluginRef``), ``limit`` or
-    ``budget`` the result is custom and unranked. The panel is what remains of the spec's.
+    ``budget`` the result is custom and unranked. The panel is what remains of the spec's. ``progress`` shows cells done
+    and time left on standard error. A cell that fails is noted there and in ``run["cells"]``, and unranks the row.
     """
     from torch import nn
 
@@ -118,7 +124,9 @@ def evaluate(
     home = next(iter(p.device for p in model.parameters()), None) if isinstance(model, nn.Module) else None
     try:
         moved = model.to(device) if isinstance(model, nn.Module) else model
-        outcome = evaluate_model(guard(moved, spec.image_size, device, env["micro_batch"]), job, device)
+        guarded = guard(moved, spec.image_size, device, env["micro_batch"])
+        with Console(*job.planned, submission=name) if progress else nullcontext() as shown:
+            outcome = evaluate_model(guarded, job, device, progress=shown)
     finally:
         if isinstance(model, nn.Module) and home is not None:
             model.to(home)

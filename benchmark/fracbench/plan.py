@@ -75,10 +75,6 @@ class Job:
         return {ref.name: registry.make("explainers", ref.name, ref.params) for ref in self.spec.explainers}
 
     @property
-    def ladder_attack(self) -> Attack | None:
-        return self._built(self.spec.threat.ladder.attack) if self.spec.threat.ladder else None
-
-    @property
     def adaptive(self) -> PluginRef | None:
         """The attack that answers flags; None where the spec has none, or runs it on everything anyway."""
         return self.spec.adaptive if ADAPTIVE not in self.attacks else None
@@ -93,9 +89,9 @@ class Job:
         ladder = self.spec.threat.ladder
         if cell.kind == "symptoms":
             return sanity_attack(self.spec)
-        if cell.kind == "ladder" and ladder:
+        if cell.kind == "ladder" and ladder and cell.attack == ladder.attack.name:
             return ladder.attack
-        if cell.kind == "attack" and cell.attack == ADAPTIVE and self.adaptive:
+        if cell.kind in ("attack", "ladder") and cell.attack == ADAPTIVE and self.adaptive:
             return self.adaptive
         refs = self.spec.attacks
         if cell.kind == "further":
@@ -178,9 +174,20 @@ class Job:
             cells += self._explained(batch, name)
         return cells
 
+    @cached_property
+    def planned(self) -> tuple[int, int]:
+        """Cells of a model, and the most passes they may take; what answers flags comes on top."""
+        cells = [cell for batch in range(len(self.batches)) for cell in self.cells(batch)]
+        return len(cells), sum(sum(self.passes(cell)) for cell in cells)
+
     def answering(self, batch: int) -> list[Cell]:
-        """Cells of the adaptive attack on a logical batch, which run when a flag asks for them."""
-        return [Cell("attack", batch, ADAPTIVE, self.spec.threat.epsilon), *self._explained(batch, ADAPTIVE)]
+        """Cells of the adaptive attack on a logical batch, which run when a flag asks for them.
+
+        It climbs the ladder too: an attack that is blind at the reference is blind at every rung.
+        """
+        ladder = self.spec.threat.ladder
+        climb = [Cell("ladder", batch, ADAPTIVE)] if ladder and ladder.attack.name != ADAPTIVE else []
+        return [Cell("attack", batch, ADAPTIVE, self.spec.threat.epsilon), *climb, *self._explained(batch, ADAPTIVE)]
 
     def _explained(self, batch: int, attack: str) -> list[Cell]:
         """Explaining an attack's images; a batch without an annotated fracture has nothing to explain under attack."""

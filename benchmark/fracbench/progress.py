@@ -65,9 +65,9 @@ class Clock:
 class Console:
     """Progress over all cells of a run: cells done of all, the current cell, time left."""
 
-    def __init__(self, cells: int, weight: int, live: bool | None = None) -> None:
+    def __init__(self, cells: int, weight: int, *, submission: str = "", live: bool | None = None) -> None:
         self.cells, self.done = cells, -1
-        self.submission = ""
+        self.submission = submission
         self._clock = Clock(weight)
         self._live = sys.stderr.isatty() if live is None else live
         self._bar: Any = None

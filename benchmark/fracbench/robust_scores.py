@@ -81,8 +81,12 @@ def attack_table(
 
 
 def spent_by(cells: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """Passes per image and seconds of each attack, ensemble part and ladder, summed over these cells of a run."""
+    """Passes per image and seconds of each attack, ensemble part and ladder, summed over these cells of a run.
+
+    A ladder that two attacks climbed costs what both took.
+    """
     sums: dict[str, dict[str, float]] = {}
+    batches = set()
     for cell in cells:
         if cell["status"] != "done":
             continue
@@ -91,7 +95,8 @@ def spent_by(cells: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
             mine = sums.setdefault(key, {"forward": 0.0, "backward": 0.0, "seconds": 0.0, "images": 0.0})
             for field in ("forward", "backward", "seconds"):
                 mine[field] += of[field]
-            mine["images"] += cell["images"]
+            mine["images"] += cell["images"] if (key, cell["batch"]) not in batches else 0
+            batches.add((key, cell["batch"]))
     return {
         name: {
             "forward_per_image": of["forward"] / of["images"],

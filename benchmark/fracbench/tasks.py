@@ -180,6 +180,11 @@ def _finished_run(task: Task) -> dict[str, Any]:
     """The record of this submission's own run; ``InputError`` where it is another's, or of other rules or weights."""
     folder, spec = task.folder, task.job.spec
     run, again = folder.run(), f"fracbench run {task.entry.name} --benchmark {spec.name}"
+    entered = task.entry.submission.benchmarks
+    if spec.name not in entered:
+        raise InputError(
+            f"{task.entry.name} does not enter {spec.name}; pass --benchmark with one of {', '.join(entered)}"
+        )
     if run is None:
         raise InputError(f"{folder.path}: no finished run; first {again}")
     if folder.self_reported:

@@ -59,6 +59,8 @@ def read(file: Path, by: str, job: Job) -> Sent:
     """
     check_sender(by)
     size, side = sum(map(len, job.batches)), job.spec.image_size
+    if not file.is_file():
+        raise InputError(f"{file}: no such file; it is written by numpy.savez(FILE, ids=..., images=...)")
     try:
         with zipfile.ZipFile(file) as archive:
             there = {name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")}
@@ -99,6 +101,12 @@ def check(sent: Sent, job: Job) -> None:
     """Raise ``InputError`` for ids that are not evaluated, or the largest step out of the ball."""
     samples = {sample.id: sample for batch in job.batches for sample in batch}
     unknown = [name for name in sent.ids if name not in samples]
+    if len(unknown) == len(sent.ids):
+        place = f"{job.spec.name}, {job.split} split"
+        raise InputError(
+            f"none of the {len(sent.ids)} ids, such as '{unknown[0]}', is an image of {place}; "
+            "say which benchmark they are of: --benchmark, --split, --data"
+        )
     if unknown:
         hint = did_you_mean(unknown[0], samples)
         raise InputError(

@@ -14,6 +14,15 @@ from fracbench.errors import InputError
 
 FOLDER = click.Path(path_type=Path)
 
+benchmark_option = click.option("--benchmark", default="phantom-v1", show_default=True, help="Benchmark spec.")
+data_option = click.option("--data", help="Folder of the dataset, where the benchmark needs one.")
+split_option = click.option("--split", help="Another split than the spec's, such as val.")
+device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+submissions_option = click.option(
+    "--submissions", type=FOLDER, help="Folder of submissions.  [default: ./submissions, else the starters]"
+)
+results_option = click.option("--results", type=FOLDER, help="Folder of results.  [default: beside each submission]")
+
 
 def shown(command: Callable[..., int | None]) -> Callable[..., None]:
     """Turn wrong input into one line per fault and status 2, Ctrl-C into advice, a return value into the status."""

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
-from fracbench.cli._common import FOLDER, repeated, shown
+from fracbench.cli._common import (
+    benchmark_option,
+    data_option,
+    device_option,
+    repeated,
+    results_option,
+    shown,
+    split_option,
+    submissions_option,
+)
 from fracbench.errors import InputError
 
 FILE = click.Path(path_type=Path)
@@ -19,9 +30,9 @@ def attack() -> None:
 
 @attack.command()
 @click.argument("file", type=FILE)
-@click.option("--benchmark", default="phantom-v1", show_default=True, help="Benchmark spec.")
-@click.option("--data", help="Folder of the dataset, where the benchmark needs one.")
-@click.option("--split", help="Another split than the spec's.")
+@benchmark_option
+@data_option
+@split_option
 @shown
 def images(file: Path, benchmark: str, data: str | None, split: str | None) -> None:
     """Write the clean images of a benchmark to FILE (.npz): ids, images (n, H, W) in [0, 1], labels."""
@@ -58,12 +69,12 @@ def images(file: Path, benchmark: str, data: str | None, split: str | None) -> N
 @click.argument("file", type=FILE)
 @click.option("--submission", required=True, help="The submission attacked; it must have been run.")
 @click.option("--by", required=True, help="Your name on the board: lower case letters, digits and -.")
-@click.option("--benchmark", default="phantom-v1", show_default=True, help="Benchmark spec.")
-@click.option("--data", help="Folder of the dataset, where the benchmark needs one.")
-@click.option("--split", help="Another split than the spec's.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
-@click.option("--submissions", type=FOLDER, help="Folder of submissions.  [default: ./submissions, else the starters]")
-@click.option("--results", type=FOLDER, help="Folder of results.  [default: beside each submission]")
+@benchmark_option
+@data_option
+@split_option
+@device_option
+@submissions_option
+@results_option
 @shown
 def submit(
     file: Path,
@@ -96,12 +107,19 @@ def submit(
     (task,) = tasks.bind(discover(submissions or default_dir(), results, [submission]), job, device)
     before = task.folder.summary()
     after = tasks.lower(task, file, by, Notes())
-    mine = next(sender for sender in after["third_party"] if sender["by"] == by)
+    (images, lowered), (_, lowered_before) = _of(by, after), _of(by, before or {})
     click.echo(
-        f"verified: {mine['images']} images of {by} in all; {mine['lowered']} break what every attack had spared"
+        f"verified: {lowered - lowered_before} more images broken that every attack had spared; of {by} in all "
+        f"{images} images, {lowered} broken"
     )
     for name, score in (("worst case", "worst_case"), ("headline", "headline")):
         pair = (row[score].get("balanced_accuracy", row[score])["value"] for row in (before or after, after))
         old, new = ("-" if value is None or value != value else f"{value:.3f}" for value in pair)
         click.echo(f"{name} of {submission}: {old} -> {new}")
     click.echo(f"next: fracbench leaderboard{repeated(submissions=submissions, results=results)}")
+
+
+def _of(by: str, row: Mapping[str, Any]) -> tuple[int, int]:
+    """How many images a sender has sent, and how many of them lowered the row."""
+    mine = [(sender["images"], sender["lowered"]) for sender in row.get("third_party", []) if sender["by"] == by]
+    return mine[0] if mine else (0, 0)

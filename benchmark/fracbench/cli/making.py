@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from fracbench.cli._common import FOLDER, shown, where
+from fracbench.cli._common import FOLDER, device_option, shown, where
 from fracbench.errors import InputError
 
 LONGEST = 200  # characters of a file's name, with room for the temporary one
@@ -44,7 +44,7 @@ def data_(kind: str, data: str | None, splits: tuple[str, ...], out: Path | None
 @click.argument("recipe")
 @click.option("--architecture", default="resnet", show_default=True, help="A small network of the zoo.")
 @click.option("--out", type=FOLDER, help="Submission folder to write.  [default: submissions/NAME as the recipe says]")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@device_option
 @click.option("--seed", type=int, help="Another seed than the recipe's.")
 @click.option("--start", help="Submission beside --out to go on from, where several fit.")
 @click.option("--force", is_flag=True, help="Replace weights that are there.")

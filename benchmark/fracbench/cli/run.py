@@ -7,19 +7,29 @@ from typing import Any
 
 import click
 
-from fracbench.cli._common import FOLDER, places, repeated, shown
+from fracbench.cli._common import (
+    benchmark_option,
+    data_option,
+    device_option,
+    places,
+    repeated,
+    results_option,
+    shown,
+    split_option,
+    submissions_option,
+)
 from fracbench.errors import InputError
 
 
 @click.command()
 @click.argument("names", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Run every submission that enters the benchmark.")
-@click.option("--benchmark", default="phantom-v1", show_default=True, help="Benchmark spec.")
-@click.option("--data", help="Folder of the dataset, where the benchmark needs one.")
-@click.option("--split", help="Another split than the spec's, such as val.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
-@click.option("--submissions", type=FOLDER, help="Folder of submissions.  [default: ./submissions, else the starters]")
-@click.option("--results", type=FOLDER, help="Folder for results.  [default: beside each submission]")
+@benchmark_option
+@data_option
+@split_option
+@device_option
+@submissions_option
+@results_option
 @click.option("--limit", type=int, help="Only N images: a trial, marked custom and unranked.")
 @click.option("--budget", type=float, default=1.0, help="Fraction of attack steps: a trial, marked custom.")
 @click.option("--dry-run", is_flag=True, help="Print the plan: cells, passes, estimated minutes.")
@@ -105,10 +115,9 @@ def _run_tasks(pending: list[Any], job: Any) -> list[str]:
     from fracbench.progress import Console
     from fracbench.tasks import run_submission
 
-    cells = [cell for batch in range(len(job.batches)) for cell in job.cells(batch)]
-    weight = sum(sum(job.passes(cell)) for cell in cells)
+    cells, weight = job.planned
     failures = []
-    with Console(len(cells) * len(pending), weight * len(pending)) as progress:
+    with Console(cells * len(pending), weight * len(pending)) as progress:
         for task in pending:
             progress.submission = task.entry.name
             for cell in run_submission(task, progress).failed:

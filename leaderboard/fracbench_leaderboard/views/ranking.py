@@ -23,7 +23,8 @@ TERMS = """
   over patients or groups, Holm's correction over all pairs at .05).
 - **Aligned sensitivity**: share of annotated fractured images that stay correct under every attack while the
   explanation's peak lies on the fracture (within a tolerance), before and after the strongest attempt.
-- **Robust specificity**: share of normal images that stay correct under every attack.
+- **Robust specificity**: share of normal images that stay correct under every attack. Both factors also count images
+  that third parties sent, which the robust balanced accuracy in the table leaves out; see the Robustness page.
 - **Calibrated alignment**: relevance rank accuracy on clean images, 0 at chance and 1 at the best a map of that
   grid can reach, over the headline's explainers. The dashed line in the figure is chance.
 - Brackets are 95 % intervals (97.5 % for the two factors, so that the interval of their product holds at 95 %), by

@@ -22,6 +22,8 @@ TERMS = """
 - **Median adv. eps.**, the median adversarial epsilon: half the images of a class have an adversarial image nearer
   than this, in units of 1/255 (linf) or as a distance (l2); misclassified images count as 0. *Not reached*: at
   least half were never broken. It is an upper bound: a better attack finds nearer ones.
+- **Curve area**: under the curve, over log2(epsilon): 1 for a model that nothing breaks, and 0.5 for one that always
+  gives the same answer, since half of the balance stays right.
 - **Passes**: images sent forward and backward through the model, for each image attacked.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from fracbench.contracts import Model
@@ -18,16 +19,14 @@ from fracbench_plugins.attacks._fields import at_least_one, between
 class Square:
     """Keeps the best square so far for every image; the margin is its loss."""
 
+    black_box: ClassVar[bool] = True
+
     queries: int = 5000
     p_init: float = 0.8
 
     def __post_init__(self) -> None:
         at_least_one(queries=self.queries)
         between(0.001, 1, p_init=self.p_init)
-
-    @property
-    def black_box(self) -> bool:
-        return True
 
     @property
     def passes(self) -> tuple[int, int]:
