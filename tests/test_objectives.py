@@ -24,12 +24,10 @@ def test_the_tests_know_every_objective() -> None:
 
 
 @pytest.mark.parametrize("objective", CHANGES)
-def test_every_objective_runs_in_mixed_precision(objective: str) -> None:
+def test_every_objective_reaches_every_parameter(objective: str) -> None:
     model = network()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = OBJECTIVES[objective](
-            model, step(threat=ThreatModel("linf", 2 / 255) if "threat" in CHANGES[objective] else None)
-        )
+    threat = ThreatModel("linf", 2 / 255) if "threat" in CHANGES[objective] else None
+    loss = OBJECTIVES[objective](model, step(threat=threat))
     loss.backward()
     assert loss.isfinite() and all(p.grad is not None for p in model.parameters())
 

@@ -41,7 +41,11 @@ def made_by(recipe: str) -> dict[str, Entry]:
 
 def test_every_robust_starter_has_its_standard_twin() -> None:
     standard, robust = made_by("standard"), made_by("pgd-at")
-    assert set(robust) == set(standard) == set(recipes.architectures())
+    assert (
+        set(robust)
+        == set(standard)
+        == {name for name, of in recipes.architectures().items() if "phantom-v1" in of.benchmarks}
+    )
     for name in robust:
         record = json.loads((robust[name].folder / "training.json").read_text())
         weights = standard[name].submission.weights

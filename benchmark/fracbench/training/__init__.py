@@ -6,30 +6,27 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from fracbench import registry
-from fracbench.contracts import Attack, label_margin
+from fracbench.contracts import Attack, Dataset, label_margin
 from fracbench.data import load
 from fracbench.environment import code_of, versions
 from fracbench.errors import InputError
 from fracbench.files import cache_dir, check_writable
 from fracbench.models import undisturbed
-from fracbench.recipes import Architecture, Recipe
+from fracbench.recipes import Architecture, Recipe, architectures
 from fracbench.schema import ThreatModel
-from fracbench.submissions import check_name, file_hash
+from fracbench.submissions import check_name
 from fracbench.training import augmentation
 from fracbench.training.checkpoint import State, path_of
 from fracbench.training.objectives import OBJECTIVES, Step
 from fracbench.training.start import start_of
 from fracbench.training.writing import FILES, finished, write
-from fracbench.weights import load_weights
 
-VALIDATION_STEPS = 10
 CHUNK = 128  # images predicted at once on validation
 SECONDS_BETWEEN_LINES = 5.0
 
@@ -37,7 +34,9 @@ SECONDS_BETWEEN_LINES = 5.0
 class _Split:
     """A whole split in memory: images, labels, the union of masks, their hash, the index of each image's group."""
 
-    def __init__(self, dataset: Any, split: str, size: int, device: str, report: Callable[[str], None] = print) -> None:
+    def __init__(
+        self, dataset: Dataset, split: str, size: int, device: str, report: Callable[[str], None] = print
+    ) -> None:
         samples, batches, told = dataset.samples(split), [], time.monotonic()
         for start in range(0, len(samples), 256):
             if time.monotonic() - told > SECONDS_BETWEEN_LINES:
@@ -59,6 +58,11 @@ class _Split:
         rank = torch.randperm(int(self.group.max()) + 1, generator=rng)
         return torch.argsort(rank[torch.from_numpy(self.group)], stable=True)
 
+    def balanced(self, rng: torch.Generator) -> Tensor:
+        """As many images, drawn with replacement, so that both labels are as likely."""
+        shares = 1 / torch.bincount(self.labels.cpu(), minlength=2)
+        return torch.multinomial(shares[self.labels.cpu()], len(self.labels), replacement=True, generator=rng)
+
 
 def train(
     recipe: Recipe,
@@ -68,6 +72,7 @@ def train(
     device: str = "cpu",
     seed: int | None = None,
     start: str | None = None,
+    data: Path | None = None,
     force: bool = False,
     report: Callable[[str], None] = print,
 ) -> Path:
@@ -75,23 +80,33 @@ def train(
 
     Keeps the epoch with the best validation balanced accuracy, robust where the recipe names a threat. A training that
     was broken off goes on from its last whole epoch; on a CPU with the same number of threads, to the same weights.
-    ``start`` names the submission beside ``out`` to go on from, where several could be meant. Refuses to replace
-    weights that are there unless ``force``. Returns the submission file.
+    ``start`` names the submission beside ``out`` to go on from, where several could be meant; ``data`` is the folder of
+    a dataset that needs one. Refuses to replace weights that are there unless ``force``. Returns the submission file.
     """
     used_seed = recipe.seed if seed is None else seed
+    if not recipe.entered(architecture, used_seed):
+        able = [name for name, of in architectures().items() if recipe.entered(of, used_seed)]
+        place = f"the benchmarks of {recipe.name}"
+        raise InputError(
+            f"{architecture.title} enters none of {place}; pass --architecture with one of {', '.join(able)}"
+        )
     _check(recipe, out, used_seed, force)
     begins = start_of(recipe, architecture, out, used_seed, start)
     torch.manual_seed(used_seed)
     model: nn.Module = registry.make("models", architecture.model.name, architecture.model.params)
     begins_with = None
     if begins is not None:
-        entry, path = begins
-        load_weights(model, path)
-        begins_with = {"submission": entry.name, "sha256": file_hash(path)}
+        begins.load(model, begins.path)
+        begins_with = begins.record
     model = model.to(device).to(memory_format=torch.channels_last)
     suited = recipe.suited_to(architecture)
-    reached = _fit(suited, architecture, model, used_seed, device, begins_with, report) if recipe.epochs else None
-    weights = finished(model, reached.best_state if reached else model.state_dict(), recipe.fracture_bias)
+    if recipe.epochs:
+        report(f"reading {recipe.dataset.name}")
+        dataset = registry.make("datasets", recipe.dataset.name, recipe.dataset.params, root=data)
+        reached = _fit(suited, architecture, dataset, model, used_seed, device, begins_with, report)
+    else:
+        reached = None
+    weights = finished(model, reached.best_state if reached else model.state_dict(), recipe)
     written = write(recipe, architecture, out, weights, reached, seed=used_seed, device=device, begins_with=begins_with)
     if reached:
         reached.forget()
@@ -116,6 +131,7 @@ def _check(recipe: Recipe, out: Path, seed: int, force: bool) -> None:
 def _fit(
     recipe: Recipe,
     architecture: Architecture,
+    dataset: Dataset,
     model: nn.Module,
     seed: int,
     device: str,
@@ -123,8 +139,6 @@ def _fit(
     report: Callable[[str], None],
 ) -> State:
     """All epochs, from the checkpoint where there is one; ``begins_with`` names the weights of the start."""
-    report(f"reading {recipe.dataset.name}")
-    dataset = registry.make("datasets", recipe.dataset.name, recipe.dataset.params)
     training = _Split(dataset, "train", recipe.image_size, device, report)
     validation = _Split(dataset, "val", recipe.image_size, device, report)
     rate = architecture.learning_rate * recipe.learning_rate
@@ -168,15 +182,16 @@ def _epoch(
     """One pass over the training images; returns the mean loss."""
     state.model.train()
     attack: Attack = registry.make("attacks", recipe.attack.name, recipe.attack.params)
-    objective, kind, total = OBJECTIVES[recipe.objective], torch.device(device).type, 0.0
-    for chosen in training.order(state.rng).split(recipe.batch_size)[:batches]:
+    objective, total = OBJECTIVES[recipe.objective], 0.0
+    order = training.balanced(state.rng) if recipe.balanced else training.order(state.rng)
+    augmented = augmentation.AUGMENTATIONS[recipe.augmentation]
+    for chosen in order.split(recipe.batch_size)[:batches]:
         at = chosen.to(device)
-        images, masks = augmentation.turned(training.images[at], training.masks[at], state.rng)
+        images, masks = augmented(training.images[at], training.masks[at], state.rng)
         if recipe.corruptions:
             images = augmentation.corrupted(images)
         step = Step(images, training.labels[at], masks, threat, attack, recipe.weight, state.rng)
-        with torch.autocast(kind, dtype=torch.bfloat16, enabled=kind == "cuda"):
-            loss = objective(state.model, step)
+        loss = objective(state.model, step)  # in float32: bfloat16 would round a perturbation of 0.5/255 away
         state.optimiser.zero_grad()
         loss.backward()
         state.optimiser.step()
@@ -197,7 +212,7 @@ def _threat_of(recipe: Recipe, epoch: int) -> ThreatModel | None:
 def _validate(recipe: Recipe, model: nn.Module, split: _Split, rng: torch.Generator) -> dict[str, float]:
     """Balanced accuracy on clean images and, with a threat to judge by, under a short PGD."""
     threat = recipe.judged_under.model if recipe.judged_under else None
-    pgd: Attack = registry.make("attacks", "pgd", {"steps": VALIDATION_STEPS})
+    pgd: Attack = registry.make("attacks", "pgd", {"steps": recipe.validation_steps})
     with undisturbed(model):
         scores = {"clean": _balanced_accuracy(model, _chunks(split), split.labels)}
         if threat:

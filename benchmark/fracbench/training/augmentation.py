@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
+from torch import Tensor
+from torch.nn import functional
 from torchvision.transforms import v2
 
 from fracbench.tensors import Images, Masks
@@ -24,6 +28,31 @@ def turned(images: Images, masks: Masks, rng: torch.Generator) -> tuple[Images, 
     turns, flip = torch.randint(4, (2,), generator=rng).tolist()
     images, masks = torch.rot90(images, turns, (2, 3)), torch.rot90(masks, turns, (1, 2))
     return (images.flip(3), masks.flip(2)) if flip % 2 else (images, masks)
+
+
+def moved(images: Images, masks: Masks, rng: torch.Generator) -> tuple[Images, Masks]:
+    """Each image mirrored, turned by up to 15 degrees, scaled and shifted by up to a tenth, brighter or darker.
+
+    What comes in from outside is black; a mask keeps the pixels of which it covers at least a quarter.
+    """
+    n = len(images)
+
+    def within(low: float, high: float) -> Tensor:
+        return torch.empty(n).uniform_(low, high, generator=rng)
+
+    angle, scale = within(-math.pi / 12, math.pi / 12), within(1 / 1.1, 1.1)
+    mirror = (torch.rand(n, generator=rng) < 0.5).float() * 2 - 1
+    rows = [scale * angle.cos() * mirror, -scale * angle.sin(), within(-0.2, 0.2)]
+    rows += [scale * angle.sin() * mirror, scale * angle.cos(), within(-0.2, 0.2)]
+    matrix = torch.stack(rows, 1).view(n, 2, 3).to(images)
+    grid = functional.affine_grid(matrix, list(images.shape), align_corners=False)
+    both = torch.cat([images, masks[:, None].to(images)], 1)
+    images, covered = functional.grid_sample(both, grid, align_corners=False).split(1, 1)
+    exponent = within(-0.25, 0.25).exp().to(images)
+    return images.clamp(0, 1) ** exponent[:, None, None, None], covered[:, 0] >= 0.25
+
+
+AUGMENTATIONS = {"turned": turned, "moved": moved}
 
 
 def corrupted(images: Images) -> Images:

@@ -46,11 +46,11 @@ def adversarial(model: nn.Module, step: Step) -> Tensor:
 
 
 def attacked(model: nn.Module, step: Step) -> Images:
-    """Adversarial images, crafted with the network in evaluation mode; its logits are float32 under autocast too."""
+    """Adversarial images, crafted with the network in evaluation mode."""
     assert step.threat is not None
     with undisturbed(model):
         given = (step.images, step.labels, step.threat)
-        return step.attack(lambda images: model(images).float(), *given, generator=step.rng).detach()
+        return step.attack(model, *given, generator=step.rng).detach()
 
 
 def trades(model: nn.Module, step: Step) -> Tensor:

