@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+# as the command line sets it: threads that spin for each other are slow where another process has the core
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
 import pytest
 import torch
 from worlds import Blobs, Broken, Oracle, registered

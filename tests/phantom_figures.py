@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from fracbench import registry, specs
-from fracbench.alignment import dilate, explain, peak_hit
+from fracbench.alignment import explain
 from fracbench.contracts import Dataset, Radiograph, Sample
 from fracbench.data import choose, fit, load
+from fracbench.instances import dilate, peak_hit
 from fracbench.stats import auroc
 from fracbench.submissions import Entry, discover, load_model, starters_dir
 from fracbench_plugins.datasets.phantom import Phantom

@@ -50,7 +50,8 @@ def tables(n: int = 20, robust: float = 1.0, hit: float = 1.0, normal: float = 1
                                   "correct": survives}))  # fmt: skip
     maps = [
         pd.DataFrame({"image": ids[:n], "attack": attack, "explainer": explainer, "grid": "full", "blank": False,
-                      "hit": (place[:n] < hit).astype(float), "relevance_rank_accuracy": 0.5})
+                      "hit": (place[:n] < hit).astype(float), "instance_hit": 1.0, "instance_recall": 0.5,
+                      "relevance_rank_accuracy": 0.5})
         for attack in ["clean", *ATTACKS]
         for explainer in ("cam", "saliency", "random")
     ]  # fmt: skip

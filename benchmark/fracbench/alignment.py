@@ -1,4 +1,4 @@
-"""From attributions to scores: one adapter in front of every metric, with chance and ceiling beside it.
+"""From attributions to scores: one adapter in front of every metric.
 
 The metrics follow Quantus; the adapter closes the holes that would let a broken map score: blank,
 constant and non-finite maps score 0, an empty mask is NaN.
@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from scipy.ndimage import distance_transform_edt
+from torch import Tensor
 from torch.nn import functional
 
 from fracbench import registry
 from fracbench.contracts import AlignmentMetric, Explainer, MarginModel
 from fracbench.errors import InputError
+from fracbench.instances import instance_scores
 from fracbench.models import Guarded, out_of_place, undisturbed
+from fracbench.order import Order
+from fracbench.schema import Backend
 from fracbench.tensors import Attributions, Images, Maps, Masks, Scores
 
 METRICS = (
@@ -27,6 +29,7 @@ METRICS = (
     "attribution_localisation",
     "top_k_intersection",
     "auc",
+    "iou",
 )
 FULL_GRID = "full"
 
@@ -92,36 +95,41 @@ def explain(explainer: Explainer, model: Guarded, images: Images, valid: Masks) 
     return Explained(maps, FULL_GRID if grid == tuple(images.shape[-2:]) else f"{grid[0]}x{grid[1]}", blank)
 
 
-def _metrics(names: Sequence[str] | None) -> Mapping[str, AlignmentMetric]:
-    return {name: registry.make("metrics", name, {}) for name in names or METRICS}
+def metrics_of(names: Sequence[str]) -> Mapping[str, AlignmentMetric]:
+    return {name: registry.make("metrics", name, {}) for name in names}
 
 
 def score(
-    maps: Maps, masks: Masks, metrics: Sequence[str] | None = None, valid: Masks | None = None
+    maps: Maps,
+    masks: Masks,
+    metrics: Sequence[str] | None = None,
+    valid: Masks | None = None,
+    near: Sequence[Masks] | None = None,
+    backend: Backend = "fracbench",
 ) -> dict[str, Scores]:
     """Score maps (batch, H, W), non-negative, against masks (batch, H, W) bool.
 
-    ``valid`` (batch, H, W) bool is the rectangle of picture on each image; padding around it is cut away
-    first, since pixels that no explainer may mark would lift the auc of any map. Returns metric name to
-    (batch,) scores: 0 for a blank, constant or non-finite map, NaN for an empty mask. Raises ``InputError``
-    for shapes that differ and for negative attributions, whose reading is a decision (``maps.abs()`` or
-    ``maps.clamp_min(0)``) that no metric can make.
+    ``valid`` (batch, H, W) bool is the rectangle of picture on each image; padding around it is cut away first, since
+    pixels that no explainer may mark would lift the auc of any map. ``near``, one bool (n, H, W) for each image, are
+    its instances with the tolerance around them; where given, ``instance_hit`` and ``instance_recall`` are scored too.
+    ``backend="quantus"`` runs Quantus itself where a metric has it. Returns metric name to (batch,) scores: 0 for a
+    blank, constant or non-finite map, NaN for an empty mask. Raises ``InputError`` for shapes that differ and for
+    negative attributions, whose reading is a decision (``maps.abs()``, ``maps.clamp_min(0)``) that no metric can make.
     """
     if maps.shape != masks.shape or maps.ndim != 3:
         raise InputError(f"maps {tuple(maps.shape)} and masks {tuple(masks.shape)} must both be (batch, H, W)")
     if (maps[maps.flatten(1).isfinite().all(1)] < 0).any():
         raise InputError("maps must not be negative; pass maps.clamp_min(0) or maps.abs()")
-    masks = masks.bool()
-    chosen = _metrics(metrics)
-    result = {name: torch.empty(len(maps), device=maps.device) for name in chosen}
+    masks, chosen = masks.bool(), metrics_of(METRICS if metrics is None else metrics)
+    result: dict[str, Scores] = {}
     for rows, box in _pictures(masks if valid is None else valid, whole=valid is None):
-        part = _score_pictures(maps[rows][box], masks[rows][box], chosen)
-        for name, scores in part.items():
-            result[name][rows] = scores
+        cut = None if near is None else [near[i][box] for i in rows.tolist()]
+        for name, scores in _score_pictures(maps[rows][box], masks[rows][box], chosen, cut, backend).items():
+            result.setdefault(name, torch.empty(len(maps), device=maps.device))[rows] = scores
     return result
 
 
-def _pictures(valid: Masks, whole: bool) -> list[tuple[torch.Tensor, tuple[slice, slice, slice]]]:
+def _pictures(valid: Masks, whole: bool) -> list[tuple[Tensor, tuple[slice, slice, slice]]]:
     """Images grouped by their rectangle of picture: (row numbers, the box to cut out)."""
     everything = (slice(None), slice(None), slice(None))
     if whole:
@@ -137,49 +145,35 @@ def _pictures(valid: Masks, whole: bool) -> list[tuple[torch.Tensor, tuple[slice
     ]
 
 
-def _score_pictures(maps: Maps, masks: Masks, metrics: Mapping[str, AlignmentMetric]) -> dict[str, Scores]:
+def _score_pictures(
+    maps: Maps,
+    masks: Masks,
+    metrics: Mapping[str, AlignmentMetric],
+    near: Sequence[Masks] | None,
+    backend: Backend,
+) -> dict[str, Scores]:
     flat, marked = maps.flatten(1), masks.flatten(1).any(1)
     scorable = flat.isfinite().all(1) & (flat.amax(1) > flat.amin(1)) & marked
+    kept, at = maps[scorable].float(), masks[scorable]
+    found: dict[str, Scores] = {}
+    if len(kept):
+        order: list[Order] = []
+        for name, metric in metrics.items():
+            if backend == "quantus" and hasattr(metric, "reference"):
+                found[name] = metric.reference(kept, at)
+            elif hasattr(metric, "of_order"):
+                order = order or [Order(kept, at)]
+                found[name] = metric.of_order(order[0])
+            else:
+                found[name] = metric(kept, at)
+        if near is not None:
+            found |= instance_scores(kept, [of for of, keep in zip(near, scorable.tolist(), strict=True) if keep])
     result = {}
-    for name, metric in metrics.items():
+    for name in (*metrics, *(("instance_hit", "instance_recall") if near is not None else ())):
         scores = torch.zeros(len(maps), device=maps.device)
-        if scorable.any():
-            values = metric(maps[scorable].float(), masks[scorable])
-            if values.shape != (int(scorable.sum()),) or not torch.isfinite(values).all():
-                raise ExplainerFault(f"metric '{name}' returned {tuple(values.shape)} or a non-finite score")
-            scores[scorable] = values.float()
+        if name in found:
+            if found[name].shape != (len(kept),) or not torch.isfinite(found[name]).all():
+                raise ExplainerFault(f"metric '{name}' returned {tuple(found[name].shape)} or a non-finite score")
+            scores[scorable] = found[name].float()
         result[name] = scores.masked_fill(~marked, torch.nan)
     return result
-
-
-def dilate(masks: Masks, tolerance: float) -> Masks:
-    """Every pixel within ``tolerance`` pixels (Euclidean) of the mask."""
-    near = [
-        distance_transform_edt(~mask) <= tolerance if mask.any() else np.zeros_like(mask)
-        for mask in masks.cpu().numpy()
-    ]
-    return torch.from_numpy(np.stack(near)).to(masks.device)
-
-
-def peak_hit(maps: Maps, near: Masks) -> Scores:
-    """Share of a map's peak pixels inside ``near`` (the dilated mask): the headline's hit; 0 if blank."""
-    highest = maps.amax((1, 2), keepdim=True)
-    peaks = (maps == highest) & (highest > 0)
-    return (peaks & near).sum((1, 2)) / peaks.sum((1, 2)).clamp_min(1)
-
-
-def chance(masks: Masks, valid: Masks, metrics: Sequence[str] | None = None) -> dict[str, Scores]:
-    """What a map that knows nothing scores: the mask's share of non-padding pixels, .5 for auc."""
-    share = (masks & valid).sum((1, 2)) / valid.sum((1, 2))
-    empty = ~masks.flatten(1).any(1)
-    half = torch.full_like(share, 0.5)
-    return {name: (half if name == "auc" else share).masked_fill(empty, torch.nan) for name in metrics or METRICS}
-
-
-def ceiling_maps(masks: Masks, valid: Masks, grid: str) -> Maps:
-    """The masks after a trip through an explainer's grid: what the annotation would be as its map."""
-    attributions = masks.float()
-    if grid != FULL_GRID:
-        rows, columns = (int(side) for side in grid.split("x"))
-        attributions = functional.adaptive_avg_pool2d(attributions[:, None], (rows, columns))[:, 0]
-    return to_maps(attributions, "positive", valid)[0]

@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from fracbench import alignment, checks
+from fracbench import alignment, checks, references
 from fracbench.data import Batch, load
 from fracbench.errors import Unsupported
+from fracbench.instances import dilate, peak_hit
 from fracbench.ladder import Brackets
 from fracbench.models import Guarded, undisturbed
 from fracbench.pictures import png
@@ -59,16 +60,21 @@ class Bench:
 
     def release(self) -> None:
         """Let go of what a batch takes in memory; it is loaded again where it is needed again."""
-        for name in ("data", "near"):
+        for name in ("data", "near", "near_instances"):
             self.__dict__.pop(name, None)
         for result in self.results.values():
             result.images = None
             result.tables = {name: rows for name, rows in result.tables.items() if name == "predictions"}
 
     @cached_property
+    def near_instances(self) -> list[Masks]:
+        """For each image its instances, (n, H, W), with the hit's tolerance around them."""
+        return [dilate(of.to(self.device), self.job.spec.tolerance_px) for of in self.data.instances]
+
+    @cached_property
     def near(self) -> Masks:
         """The masks with the hit's tolerance around them."""
-        return alignment.dilate(self.data.masks, self.job.spec.tolerance_px)
+        return torch.stack([of.any(0) for of in self.near_instances])
 
     @property
     def ids(self) -> list[str]:
@@ -137,8 +143,8 @@ class Bench:
         rows = prediction_rows(self.ids, CLEAN, 0.0, CLEAN, margin, torch.zeros(len(margin)), nearest)
         rows["zero_gradient"] = zero
         rows["fracture_margin"] = torch.where(data.labels == 1, margin, -margin).cpu().numpy()
-        chances = alignment.chance(data.masks, data.valid, spec.metrics)
-        chances["hit"] = alignment.chance(self.near, data.valid, ["hit"])["hit"]
+        chances = references.chance(data.masks, data.valid, spec.metrics)
+        chances["hit"] = references.chance(self.near, data.valid, ["pointing_game"])["pointing_game"]
         samples = self.job.batches[self.batch]
         images = pd.DataFrame(
             {
@@ -254,23 +260,25 @@ class Bench:
         rows = prediction_rows(self.ids, *at, cell.attack, nothing, nothing, nothing)
         return rows.assign(carried=True, ladder=True)
 
-    def _explain(self, cell: Cell) -> CellResult:
-        data, spec = self.data, self.job.spec
+    def explained_maps(self, cell: Cell) -> tuple[torch.Tensor, alignment.Explained]:
+        """Places in the batch, (n,), of the images that an explain cell is about, and their maps."""
         if cell.attack == CLEAN:
-            images, which = data.images, torch.arange(len(data.images))
+            images, which = self.data.images, torch.arange(len(self.data.images))
         else:
             stored = self._earlier(Cell("attack", cell.batch, cell.attack, cell.epsilon)).images
             assert stored is not None
             images, which = torch.from_numpy(stored).to(self.device), self.explained.nonzero()[:, 0]
-        at = which.to(self.device)
-        masks, valid, near = data.masks[at], data.valid[at], self.near[at]
-        explained = alignment.explain(self.job.explainers[cell.explainer], self.model, images, valid)
-        scores = self._scores(explained.maps, masks, near, valid)
+        valid = self.data.valid[which.to(self.device)]
+        return which, alignment.explain(self.job.explainers[cell.explainer], self.model, images, valid)
+
+    def _explain(self, cell: Cell) -> CellResult:
+        which, explained = self.explained_maps(cell)
+        scores = self._scores(explained.maps, which)
         ids = [self.ids[i] for i in which.tolist()]
         rows = pd.DataFrame(
             {
                 "image": ids,
-                "threat": CLEAN if cell.attack == CLEAN else spec.threat.norm,
+                "threat": CLEAN if cell.attack == CLEAN else self.job.spec.threat.norm,
                 "epsilon": 0.0 if cell.attack == CLEAN else self.job.threat_at(cell.epsilon).epsilon,
                 "attack": cell.attack,
                 "explainer": cell.explainer,
@@ -281,9 +289,7 @@ class Bench:
         )
         tables = {"alignment": rows}
         if cell.attack == CLEAN:
-            ceilings = self._scores(alignment.ceiling_maps(masks, valid, explained.grid), masks, near, valid)
-            columns = {f"ceiling_{name}_{explained.grid}": v.cpu().numpy() for name, v in ceilings.items()}
-            tables["ceilings"] = pd.DataFrame({"image": ids, **columns})
+            tables["references"] = self._references(explained.grid)
         tables["gallery"] = pd.DataFrame(
             [
                 self._picture(i, cell, "attributions", explained.maps[row], cell.explainer)
@@ -293,10 +299,26 @@ class Bench:
         )
         return CellResult({}, tables)
 
-    def _scores(self, maps: Maps, masks: Masks, near: Masks, valid: Masks) -> dict[str, Scores]:
-        """The spec's metrics, and the tolerant hit."""
-        hit = alignment.peak_hit(maps, near).masked_fill(~masks.flatten(1).any(1), torch.nan)
-        return {**alignment.score(maps, masks, self.job.spec.metrics, valid), "hit": hit}
+    def _scores(self, maps: Maps, which: torch.Tensor) -> dict[str, Scores]:
+        """The spec's metrics, those of instances, and the tolerant hit, for the images ``which``."""
+        at = which.to(self.device)
+        masks, near = self.data.masks[at], [self.near_instances[i] for i in which.tolist()]
+        given = masks, self.job.spec.metrics, self.data.valid[at], near
+        scores = alignment.score(maps, *given, backend=self.job.metrics_backend)
+        hit = peak_hit(maps, self.near[at]).masked_fill(~masks.flatten(1).any(1), torch.nan)
+        return {**scores, "hit": hit}
+
+    def _references(self, grid: str) -> pd.DataFrame:
+        """What scores on a grid are read against, for each image: the same for every model, so computed once."""
+        known = self.job.references.get((self.batch, grid))
+        if known is None:
+            data, spec = self.data, self.job.spec
+            ceilings = self._scores(references.ceiling_maps(data.masks, data.valid, grid), torch.arange(len(self.ids)))
+            given = data.masks, data.valid, self.near_instances, grid, spec.metrics, spec.seed + self.batch
+            kinds = {"ceiling": ceilings, "chance": references.tried_chance(*given)}
+            columns = {f"{kind}_{name}_{grid}": v.cpu().numpy() for kind, of in kinds.items() for name, v in of.items()}
+            known = self.job.references[self.batch, grid] = pd.DataFrame({"image": self.ids, **columns})
+        return known
 
 
 def _plain(metadata: Any) -> str:

@@ -126,7 +126,14 @@ class Explainer(Protocol):
 
 @runtime_checkable
 class AlignmentMetric(Protocol):
-    """One score per image for maps (non-negative, maximum 1) against non-empty masks."""
+    """One score per image for maps (non-negative, maximum 1) against non-empty masks.
+
+    What a metric may have beside it:
+
+    - ``chance(masks, valid)``: what a map that knows nothing scores, (batch,); without it uniform maps are tried.
+    - ``reference(maps, masks)``: the same score by the library that defines it, which ``verify`` compares.
+    - ``of_order(order)``: the same score from a ``fracbench.order.Order``, whose one sort serves several metrics.
+    """
 
     name: ClassVar[str]
     higher_is_better: ClassVar[bool]

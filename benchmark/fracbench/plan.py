@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, cast
 
+import pandas as pd
+
 from fracbench import checks, ladder, registry
 from fracbench.contracts import Attack, Dataset, Ensemble, Explainer, Sample
 from fracbench.robustness import referee_passes
-from fracbench.schema import ADAPTIVE, CORRUPTIONS, BenchmarkSpec, Norm, PluginRef, ThreatModel, parse_epsilon
+from fracbench.schema import ADAPTIVE, CORRUPTIONS, Backend, BenchmarkSpec, Norm, PluginRef, ThreatModel, parse_epsilon
 from fracbench.store import digest
 
 GALLERY_FRACTURED, GALLERY_NORMAL = 16, 8
@@ -53,6 +55,7 @@ class Job:
     batches: tuple[tuple[Sample, ...], ...]
     fingerprint: str
     custom: bool
+    metrics_backend: Backend = "fracbench"
 
     @cached_property
     def attacks(self) -> Mapping[str, Attack]:
@@ -69,6 +72,11 @@ class Job:
         if key not in self._attacks_built:
             self._attacks_built[key] = registry.make("attacks", ref.name, ref.params)
         return self._attacks_built[key]
+
+    @cached_property
+    def references(self) -> dict[tuple[int, str], pd.DataFrame]:
+        """Chance and ceiling by batch and grid, as they are computed: models share them."""
+        return {}
 
     @cached_property
     def explainers(self) -> Mapping[str, Explainer]:
@@ -220,6 +228,7 @@ class Job:
             "spec": self.spec.decisive(),
             "split": self.split,
             "fingerprint": self.fingerprint,
+            "metrics_backend": self.metrics_backend,
             "batches": digest([[sample.id for sample in batch] for batch in self.batches]),
         }
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from fracbench.tasks import Estimate
+    from fracbench.verify import Difference
 
 WIDTH = 118
 EXPLAINED = (
@@ -106,3 +107,23 @@ def _print_drops(console: Console, shown: Sequence[Mapping[str, Any]]) -> None:
         pairs = [" -> ".join("-" if value is None else f"{value:.3f}" for value in drop[name]) for name in SCORES]
         table.add_row(*(Text(printable(text)) for text in (drop["spec"], drop["split"], drop["submission"], *pairs)))
     console.print(table)
+
+
+def print_differences(found: Sequence[Difference]) -> None:
+    """Of each metric the largest differences between what is stored, fracbench now, and Quantus now."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    title = "largest difference from fracbench's score now (n = maps)"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in ("metric", "n", "stored", "n without ties", "Quantus", "n with ties", "Quantus, ties"):
+        table.add_column(name, justify="left" if name == "metric" else "right")
+    for of in found:
+        counts = of.maps, of.tie_free, of.tied
+        apart = [f"{value:.1e}" if value == value else "-" for value in (of.stored, of.quantus, of.quantus_tied)]
+        table.add_row(of.metric, *(str(cell) for pair in zip(counts, apart, strict=True) for cell in pair))
+    console = Console(highlight=False)
+    console.width = WIDTH
+    console.print(table)
+    console.print("With ties fracbench takes the expectation over their order, Quantus the order of the pixels.")

@@ -11,7 +11,7 @@ from fracbench.data import choose, logical_batches
 from fracbench.errors import InputError, did_you_mean
 from fracbench.plan import Job, sanity_attack
 from fracbench.robustness import NORMS, check_norm
-from fracbench.schema import BenchmarkSpec, PluginRef
+from fracbench.schema import Backend, BenchmarkSpec, PluginRef
 
 
 def shrink(ref: PluginRef, budget: float) -> PluginRef:
@@ -55,6 +55,7 @@ def resolve(
     split: str | None = None,
     limit: int | None = None,
     budget: float = 1.0,
+    metrics_backend: Backend = "fracbench",
 ) -> Job:
     """Bind a spec to its data and plugins. Raises ``InputError`` for all that can be wrong before a run."""
     if not 0 < budget <= 1:
@@ -85,7 +86,8 @@ def resolve(
         of,
         tuple(logical_batches(chosen, spec.logical_batch)),
         dataset.fingerprint(of),
-        custom=limit is not None or budget < 1,
+        custom=limit is not None or budget < 1 or metrics_backend != "fracbench",
+        metrics_backend=metrics_backend,
     )
     _ = job.explainers  # a wrong parameter shows before anything runs
     _check_norms(job)

@@ -144,8 +144,8 @@ def _assemble(
     )
     if images.empty:  # every clean cell has failed
         images = _bare_images(job)
-    for ceilings in _ceilings(collected.get("ceilings", [])):
-        images = images.merge(ceilings, on="image", how="left")
+    for references in _references(collected.get("references", [])):
+        images = images.merge(references, on="image", how="left")
     if predictions.empty:
         predictions = pd.DataFrame(columns=PREDICTION_COLUMNS).astype(dict.fromkeys(TRUTHS, bool))
     if alignment.empty:
@@ -162,8 +162,8 @@ def _bare_images(job: Job) -> pd.DataFrame:
     return bare.assign(**{f"chance_{name}": float("nan") for name in (*job.spec.metrics, "hit")})
 
 
-def _ceilings(frames: Iterable[pd.DataFrame]) -> list[pd.DataFrame]:
-    """One frame for each grid: explainers that share a grid share their ceilings."""
+def _references(frames: Iterable[pd.DataFrame]) -> list[pd.DataFrame]:
+    """One frame for each grid: explainers that share a grid share their references."""
     by_grid: dict[tuple[str, ...], list[pd.DataFrame]] = defaultdict(list)
     for frame in frames:
         by_grid[tuple(frame.columns)].append(frame)
@@ -212,6 +212,7 @@ def record_of(
         "panel": list(spec.panel),
         "metrics": list(spec.metrics),
         "custom": job.custom,
+        "metrics_backend": job.metrics_backend,
         "random": outcome.random,
         "environment": dict(env),
         "device": env["device_name"] if env["device"] != "cpu" else f"cpu ({env['threads']} threads)",

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,63}$"
 PLUGIN_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
@@ -24,6 +24,7 @@ PATTERN_ADVICE = {
 }
 
 Norm = Literal["linf", "l2"]
+Backend = Literal["fracbench", "quantus"]  # who computes the scores of attributions
 CORRUPTIONS: Literal["corruptions"] = "corruptions"
 ADAPTIVE = "adaptive"  # the attack that answers flags
 THIRD_PARTY = "third-party"

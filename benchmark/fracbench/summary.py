@@ -16,6 +16,7 @@ from fracbench.schema import SCHEMA_VERSION, THIRD_PARTY, parse_epsilon
 from fracbench.ties import tie_groups
 
 MIN_DENOMINATOR = 0.05
+BESIDE = ("instance_hit", "instance_recall", "hit")  # scored beside the spec's metrics
 
 
 def _calibrate(rows: pd.DataFrame, metric: str) -> dict[str, Any]:
@@ -27,15 +28,15 @@ def _calibrate(rows: pd.DataFrame, metric: str) -> dict[str, Any]:
 
 
 def with_references(alignment: pd.DataFrame, images: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
-    """Alignment rows with each metric's chance and, for the row's grid, its ceiling beside it."""
-    rows = alignment.join(images[[f"chance_{metric}" for metric in metrics]], on="image")
-    for metric in metrics:
-        ceilings = pd.Series(np.nan, index=rows.index)
+    """Alignment rows with each metric's chance and ceiling beside it, for the row's grid where they depend on it."""
+    rows = alignment.copy()
+    for kind, metric in itertools.product(("chance", "ceiling"), metrics):
+        values = pd.Series(np.nan, index=rows.index)
         for grid, of in rows.groupby("grid"):
-            column = f"ceiling_{metric}_{grid}"
-            if column in images:
-                ceilings[of.index] = images[column].reindex(of["image"]).to_numpy()
-        rows[f"ceiling_{metric}"] = ceilings
+            column = next((c for c in (f"{kind}_{metric}", f"{kind}_{metric}_{grid}") if c in images), None)
+            if column:
+                values[of.index] = images[column].reindex(of["image"]).to_numpy()
+        rows[f"{kind}_{metric}"] = values
     return rows
 
 
@@ -108,7 +109,7 @@ def summarise(run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> dic
     annotated = images.index[(images.label == 1) & images.annotated]
     alignment = tables["alignment"]
     scored = alignment[alignment.image.isin(annotated)]
-    scores = [*metrics, "hit"]
+    scores = [*metrics, *BESIDE]
     rows = with_references(scored, images, scores)
     hits = aligned_hits(scored, strongest_attack(reference, attacks), annotated, panel)
     right = hits.mul(worst_correct[annotated].astype(float), axis=0)

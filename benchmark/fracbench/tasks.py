@@ -161,14 +161,14 @@ def lower(task: Task, file: Path, by: str, progress: Progress) -> dict[str, Any]
     """
     sent = third_party.read(file, by, task.job)
     third_party.check(sent, task.job)
-    _finished_run(task)
+    finished_run(task)
     places = task.folder.path / THIRD_PARTY
     try:
         places.mkdir(exist_ok=True)
         with FileLock(places / "lock"):  # two senders at once: the second counts the first
             write_atomic(third_party.name_for(sent, places), file.read_bytes())
             tables = {name: task.folder.table(name) for name in TABLES}
-            run, tables = _with_third_parties(task, _finished_run(task), tables, progress)
+            run, tables = _with_third_parties(task, finished_run(task), tables, progress)
             summary = summarise(run, tables)
             task.folder.write(tables, run, summary)
     except OSError as error:
@@ -176,7 +176,7 @@ def lower(task: Task, file: Path, by: str, progress: Progress) -> dict[str, Any]
     return summary
 
 
-def _finished_run(task: Task) -> dict[str, Any]:
+def finished_run(task: Task) -> dict[str, Any]:
     """The record of this submission's own run; ``InputError`` where it is another's, or of other rules or weights."""
     folder, spec = task.folder, task.job.spec
     run, again = folder.run(), f"fracbench run {task.entry.name} --benchmark {spec.name}"

@@ -1,13 +1,17 @@
-"""Ratios of speed, each pair measured side by side in turns: ``python tests/perf/compare.py``.
+"""Ratios of speed, each pair in turns: ``python tests/perf/compare.py [--device cuda] [--out FILE]``.
 
-Prints a table; asserts nothing, since times belong to a machine.
+Prints a table and, with ``--out``, writes every measured time; asserts nothing, since times belong to a machine.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
+import platform
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,27 +21,31 @@ from fracbench.robustness import craft
 from fracbench.schema import ThreatModel
 from fracbench.testing import TinyNet
 
-ROUNDS = 5
+ROUNDS, MAPS = 5, 64
+Pair = tuple[str, list[float], list[float]]
 
 
-def paired(ours: Callable[[], object], theirs: Callable[[], object]) -> tuple[float, float]:
-    """Median seconds of each, run in turns after one warm-up."""
+def paired(name: str, ours: Callable[[], object], theirs: Callable[[], object]) -> Pair:
+    """Seconds of each, run in turns after one warm-up."""
     times: tuple[list[float], list[float]] = ([], [])
     for turn in range(ROUNDS + 1):
         for work, spent in zip((ours, theirs), times, strict=True):
             start = time.perf_counter()
             work()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
             if turn:
                 spent.append(time.perf_counter() - start)
-    return statistics.median(times[0]), statistics.median(times[1])
+    return name, *times
 
 
-def metrics_against_quantus() -> tuple[str, float, float]:
+def metrics_against_quantus(device: str) -> Pair:
+    """Quantus computes on the CPU, so for maps on a card its time includes taking them there."""
     import quantus
 
     rng = np.random.default_rng(0)
-    maps = torch.from_numpy(rng.random((32, 224, 224))).float()
-    masks = torch.zeros(32, 224, 224, dtype=torch.bool)
+    maps = torch.from_numpy(rng.random((MAPS, 224, 224))).float().to(device)
+    masks = torch.zeros(MAPS, 224, 224, dtype=torch.bool, device=device)
     masks[:, 100:120, 90:105] = True
     given = {"normalise": False, "abs": False, "disable_warnings": True}
     theirs = [
@@ -48,33 +56,53 @@ def metrics_against_quantus() -> tuple[str, float, float]:
         quantus.TopKIntersection(k=2508, **given),
         quantus.AUC(**given),
     ]
-    a, s = maps[:, None].numpy(), masks[:, None].numpy().astype(int)
-    x, y = np.zeros_like(a), np.ones(len(a), dtype=int)
 
     def quantus_scores() -> None:
+        a, s = maps[:, None].cpu().numpy(), masks[:, None].cpu().numpy().astype(int)
+        x, y = np.zeros_like(a), np.ones(len(a), dtype=int)
         for metric in theirs:
-            metric(model=None, x_batch=x, y_batch=y, a_batch=a, s_batch=s, batch_size=32)
+            metric(model=None, x_batch=x, y_batch=y, a_batch=a, s_batch=s, batch_size=MAPS)
 
-    return ("six metrics, 32 maps of 224 px / Quantus", *paired(lambda: alignment.score(maps, masks), quantus_scores))
+    six = [name for name in alignment.METRICS if name != "iou"]
+    return paired(
+        f"six metrics, {MAPS} maps of 224 px / Quantus", lambda: alignment.score(maps, masks, six), quantus_scores
+    )
 
 
-def apgd_against_pyautoattack() -> tuple[str, float, float]:
+def apgd_against_pyautoattack(device: str) -> Pair:
     from pyautoattack.autopgd_base import APGDAttack
 
-    network = TinyNet().eval()
-    images = torch.rand(64, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    network = TinyNet().eval().to(device)
+    images = torch.rand(64, 1, 64, 64, generator=torch.Generator().manual_seed(0)).to(device)
     labels = network(images).argmax(1)
-    guarded, attack = guard(network, 64), registry.make("attacks", "apgd-ce", {"steps": 20})
-    reference = APGDAttack(network, n_iter=20, norm="Linf", eps=0.01, loss="ce", seed=0, device="cpu")
+    guarded, attack = guard(network, 64, device), registry.make("attacks", "apgd-ce", {"steps": 20})
+    reference = APGDAttack(network, n_iter=20, norm="Linf", eps=0.01, loss="ce", seed=0, device=device)
 
     def ours() -> None:
         craft(guarded, attack, images, labels, ThreatModel("linf", 0.01), torch.Generator().manual_seed(0))
 
-    return ("refereed apgd-ce, 64 images / pyautoattack", *paired(ours, lambda: reference.perturb(images, labels)))
+    return paired("refereed apgd-ce, 64 images / pyautoattack", ours, lambda: reference.perturb(images, labels))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--out", type=Path, help="JSON file for every time")
+    arguments = parser.parse_args()
+    device = arguments.device
+    machine = (
+        torch.cuda.get_device_name() if device != "cpu" else f"{platform.machine()}, {torch.get_num_threads()} threads"
+    )
+    print(f"{'ours / reference, on ' + machine:<60}{'ours':>10}{'reference':>12}{'reference/ours':>16}")
+    record: dict[str, object] = {"machine": machine, "torch": torch.__version__, "pairs": {}}
+    for measure in (metrics_against_quantus, apgd_against_pyautoattack):
+        name, ours, theirs = measure(device)
+        mine, reference = statistics.median(ours), statistics.median(theirs)
+        print(f"{name:<60}{mine:>8.4f} s{reference:>10.4f} s{reference / mine:>16.2f}", flush=True)
+        record["pairs"] |= {name: {"ours": ours, "reference": theirs}}  # type: ignore[operator]
+    if arguments.out:
+        arguments.out.write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    print(f"{'ours / reference':<48}{'ours':>10}{'reference':>12}{'ratio':>8}")
-    for measure in (metrics_against_quantus, apgd_against_pyautoattack):
-        name, ours, theirs = measure()
-        print(f"{name:<48}{ours:>8.3f} s{theirs:>10.3f} s{ours / theirs:>8.2f}")
+    main()

@@ -13,6 +13,7 @@ from fracbench.cli.board import leaderboard, summarise
 from fracbench.cli.listing import list_, validate
 from fracbench.cli.making import data_, train
 from fracbench.cli.run import run
+from fracbench.cli.verifying import verify
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -27,5 +28,5 @@ def main() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.jit")
 
 
-for command in (list_, validate, run, summarise, leaderboard, data_, train, attack):
+for command in (list_, validate, run, summarise, verify, leaderboard, data_, train, attack):
     main.add_command(command)

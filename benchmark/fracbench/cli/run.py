@@ -19,6 +19,7 @@ from fracbench.cli._common import (
     submissions_option,
 )
 from fracbench.errors import InputError
+from fracbench.schema import Backend
 
 
 @click.command()
@@ -32,6 +33,13 @@ from fracbench.errors import InputError
 @results_option
 @click.option("--limit", type=int, help="Only N images: a trial, marked custom and unranked.")
 @click.option("--budget", type=float, default=1.0, help="Fraction of attack steps: a trial, marked custom.")
+@click.option(
+    "--metrics-backend",
+    type=click.Choice(["fracbench", "quantus"]),
+    default="fracbench",
+    show_default=True,
+    help="Who scores attributions; by Quantus itself is slow, and marked custom.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the plan: cells, passes, estimated minutes.")
 @click.option("--ray", help="Address of a Ray cluster (not available yet).")
 @shown
@@ -46,6 +54,7 @@ def run(
     results: Path | None,
     limit: int | None,
     budget: float,
+    metrics_backend: Backend,
     dry_run: bool,
     ray: str | None,
 ) -> int:
@@ -82,7 +91,7 @@ def run(
 
     device = pick_device(device)
     prepare(device)
-    job = resolve(spec, data=data, split=split, limit=limit, budget=budget)
+    job = resolve(spec, data=data, split=split, limit=limit, budget=budget, metrics_backend=metrics_backend)
     todo = tasks.bind(entries, job, device)
     if dry_run:
         tasks.check(todo)

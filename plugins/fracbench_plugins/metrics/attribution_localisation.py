@@ -7,6 +7,9 @@ from typing import ClassVar
 
 from fracbench.tensors import Maps, Masks, Scores
 
+from fracbench_plugins.metrics import _quantus
+from fracbench_plugins.metrics._chance import mask_share
+
 
 @dataclass(frozen=True)
 class AttributionLocalisation:
@@ -14,6 +17,10 @@ class AttributionLocalisation:
 
     name: ClassVar[str] = "attribution_localisation"
     higher_is_better: ClassVar[bool] = True
+    chance = staticmethod(mask_share)
 
     def __call__(self, maps: Maps, masks: Masks) -> Scores:
         return (maps * masks).sum((1, 2)) / maps.clamp_min(0).sum((1, 2))
+
+    def reference(self, maps: Maps, masks: Masks) -> Scores:
+        return _quantus.scores("AttributionLocalisation", maps, masks)

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from fracbench.order import Order
 from fracbench.tensors import Maps, Masks, Scores
+
+from fracbench_plugins.metrics import _quantus
 
 
 @dataclass(frozen=True)
@@ -16,14 +19,20 @@ class AUC:
     name: ClassVar[str] = "auc"
     higher_is_better: ClassVar[bool] = True
 
+    @staticmethod
+    def chance(masks: Masks, valid: Masks) -> Scores:
+        return torch.full((len(masks),), 0.5, device=masks.device)
+
     def __call__(self, maps: Maps, masks: Masks) -> Scores:
-        flat, inside = maps.flatten(1), masks.flatten(1)
-        ordered = flat.sort(1).values
-        below = torch.searchsorted(ordered, flat)
-        up_to = torch.searchsorted(ordered, flat, right=True)
-        ranks = (below + up_to + 1).double() / 2
-        positives = inside.sum(1).double()
-        negatives = flat.shape[1] - positives
-        area = (ranks * inside).sum(1) - positives * (positives + 1) / 2
+        return self.of_order(Order(maps, masks))
+
+    def of_order(self, order: Order) -> Scores:
+        positives = order.sizes.double()
+        negatives = order.pixels - positives
+        # of the pixels above a mask pixel, those that are mask pixels themselves are half of the others
+        above = order.mean_places() - (positives - 1) / 2
         # a mask that covers everything has nothing to outrank
-        return torch.where(negatives > 0, area / (positives * negatives).clamp_min(1), 0.5).to(maps.dtype)
+        return torch.where(negatives > 0, 1 - above / negatives.clamp_min(1), 0.5).float()
+
+    def reference(self, maps: Maps, masks: Masks) -> Scores:
+        return _quantus.scores("AUC", maps, masks)

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from fracbench.order import Order
 from fracbench.tensors import Maps, Masks, Scores
 
-from fracbench_plugins.metrics._ties import expected_top
+from fracbench_plugins.metrics import _quantus
+from fracbench_plugins.metrics._chance import mask_share
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,7 @@ class TopKIntersection:
 
     name: ClassVar[str] = "top_k_intersection"
     higher_is_better: ClassVar[bool] = True
+    chance = staticmethod(mask_share)
 
     share: float = 0.05
 
@@ -24,5 +27,11 @@ class TopKIntersection:
         return max(1, int(self.share * pixels))
 
     def __call__(self, maps: Maps, masks: Masks) -> Scores:
-        k = self.k(maps[0].numel())
-        return expected_top(maps, masks, torch.full((len(maps),), k, device=maps.device)) / k
+        return self.of_order(Order(maps, masks))
+
+    def of_order(self, order: Order) -> Scores:
+        k = self.k(order.pixels)
+        return order.among_highest(torch.full_like(order.sizes, k)) / k
+
+    def reference(self, maps: Maps, masks: Masks) -> Scores:
+        return _quantus.scores("TopKIntersection", maps, masks, k=self.k(maps[0].numel()))
