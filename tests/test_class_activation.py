@@ -178,9 +178,9 @@ def test_a_named_layer_that_cannot_be_read_is_unsupported(layer: str, says: str)
         maps_of("gradcam", Twice(), images(1), layer=layer)
 
 
-@pytest.mark.parametrize("name", CAMS)
+@pytest.mark.parametrize("name", [*CAMS, "guided_gradcam"])
 def test_without_a_grid_it_is_unsupported(name: str) -> None:
-    with pytest.raises(Unsupported, match="no layer of the network has a 2-D grid"):
+    with pytest.raises(Unsupported, match=r"no layer of the network has a 2-D grid|no ReLU"):
         maps_of(name, Linear(torch.ones(1, 16, 16)), images(1))
 
 
@@ -196,7 +196,7 @@ def test_the_layer_is_one_whose_patches_the_answer_is_read_from(pool: str, layer
     assert find_layer(model, torch.rand(1, 1, 64, 64))[0] == f"network.{layer}"
 
 
-@pytest.mark.parametrize("name", ["gradcam", "hirescam"])
+@pytest.mark.parametrize("name", ["gradcam", "guided_gradcam"])
 def test_the_layer_is_noted(name: str) -> None:
     valid = torch.ones(2, 16, 16, dtype=torch.bool)
     explained = alignment.explain(registry.make("explainers", name, {}), guard(SmallNet(), 16), images(2), valid)
