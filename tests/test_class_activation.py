@@ -196,10 +196,11 @@ def test_the_layer_is_one_whose_patches_the_answer_is_read_from(pool: str, layer
     assert find_layer(model, torch.rand(1, 1, 64, 64))[0] == f"network.{layer}"
 
 
-@pytest.mark.parametrize("name", ["gradcam", "guided_gradcam"])
+@pytest.mark.parametrize("name", ["gradcam", "guided_gradcam", "randomised"])
 def test_the_layer_is_noted(name: str) -> None:
+    params = {"explainer": "gradcam"} if name == "randomised" else {}
     valid = torch.ones(2, 16, 16, dtype=torch.bool)
-    explained = alignment.explain(registry.make("explainers", name, {}), guard(SmallNet(), 16), images(2), valid)
+    explained = alignment.explain(registry.make("explainers", name, params), guard(SmallNet(), 16), images(2), valid)
     assert explained.notes["layer"] == "features"
     saliency = registry.make("explainers", "saliency", {})
     assert alignment.explain(saliency, guard(SmallNet(), 16), images(2), valid).notes == {}

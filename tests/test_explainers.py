@@ -162,6 +162,9 @@ def test_rise_has_the_same_masks_for_every_image_and_others_for_another_seed() -
         ("rise", {"masks": 1}, "masks must be at least 2"),
         ("rise", {"grid": 1}, "grid must be at least 2"),
         ("rise", {"keep": 1.0}, "keep must lie between 0 and 1"),
+        ("randomised", {"depth": 0.0}, "depth must be above 0 and at most 1"),
+        ("randomised", {"explainer": "randomised"}, "another one than randomised"),
+        ("randomised", {"explainer": "salience"}, "Did you mean 'saliency'"),
     ],
 )
 def test_wrong_parameters_are_told_in_one_line(name: str, params: dict[str, object], says: str) -> None:
