@@ -36,7 +36,7 @@ def test_attacks_conform(name: str) -> None:
 
 @pytest.mark.parametrize("name", registry.names("explainers"))
 def test_explainers_conform(name: str) -> None:
-    explainer = registry.make("explainers", name, {})
+    explainer = registry.make("explainers", name, {"masks": 20} if name == "rise" else {})
     testing.check_explainer(explainer, Tokens() if "attention" in name else None)
 
 
