@@ -61,6 +61,51 @@ def linear_world(n: int = 80, wrong: int = 8) -> tuple[Linear, torch.Tensor, tor
     return model, x, labels, margin
 
 
+class Patches(nn.Module):
+    """Tokens (batch, 1 + patches, 2): brightness, and whether it is the class token."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        brightness = nn.functional.avg_pool2d(images, 8).flatten(1)
+        tokens = torch.stack([brightness, torch.zeros_like(brightness)], 2)
+        return torch.cat([torch.tensor([0.0, 1.0]).expand(len(images), 1, 2), tokens], 1)
+
+
+class Attend(nn.Module):
+    """The class token asks for bright patches and takes over their brightness; a patch asks for nothing."""
+
+    def __init__(self, sharpness: float) -> None:
+        super().__init__()
+        self.sharpness = sharpness
+        self.attn_drop = nn.Dropout(0.0)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        brightness, asks = tokens.split(1, 2)
+        weights = self.attn_drop((self.sharpness * asks @ brightness.mT)[:, None].softmax(3))
+        return nn.functional.pad(weights[:, 0] @ brightness, (0, 1))
+
+
+class Tokens(nn.Module):
+    """A transformer of one layer, every weight known: the margin is the brightness that the class token takes over."""
+
+    num_prefix_tokens = 1
+
+    def __init__(self, sharpness: float = 20.0) -> None:
+        super().__init__()
+        self.embed, self.attn = Patches(), Attend(sharpness)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        tokens = self.embed(images)
+        z = (tokens + self.attn(tokens))[:, 0, 0]
+        return torch.stack([-z / 2, z / 2], 1)
+
+
+def one_bright_patch(row: int, column: int, side: int = 32) -> torch.Tensor:
+    """A dark image with one bright patch of 8 x 8."""
+    image = torch.full((1, 1, side, side), 0.1)
+    image[:, :, 8 * row : 8 * row + 8, 8 * column : 8 * column + 8] = 0.9
+    return image
+
+
 class Defended(nn.Module):
     """A network with ``before`` on its images and ``after`` on its logits."""
 

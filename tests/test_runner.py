@@ -138,6 +138,13 @@ def test_an_unsupported_panel_explainer_unranks_without_failing() -> None:
     assert summary["unranked_because"] == ["deeplift is not supported"]
 
 
+def test_what_an_explainer_noted_is_in_the_record_of_its_cell() -> None:
+    few = {"attacks": [{"name": "fgsm"}], "explainers": [{"name": "oracle"}, {"name": "gradcam"}], "panel": ["oracle"]}
+    outcome, _ = evaluate(resolve(spec(**few), limit=4))
+    noted = {cell["explainer"]: cell["notes"] for cell in outcome.cells}
+    assert noted["gradcam"] == {"layer": "features"} and noted["oracle"] == {} and noted[""] == {}
+
+
 def frames_equal(first: Outcome, second: Outcome) -> None:
     for name in ("images", "predictions", "alignment", "gallery"):
         pd.testing.assert_frame_equal(first.tables[name], second.tables[name])

@@ -7,7 +7,7 @@ constant and non-finite maps score 0, an empty mask is NaN.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -40,11 +40,15 @@ class ExplainerFault(RuntimeError):
 
 @dataclass(frozen=True)
 class Explained:
-    """Maps ready to score, (batch, H, W), and the native ``grid`` they came from, such as ``8x8`` or ``full``."""
+    """Maps ready to score, (batch, H, W), and the native ``grid`` they came from, such as ``8x8`` or ``full``.
+
+    ``notes`` is what the explainer noted on the way, such as the layer it read.
+    """
 
     maps: Maps
     grid: str
     blank: torch.Tensor  # (batch,) bool: blank, constant or non-finite
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 def upsample(attributions: torch.Tensor, height: int, width: int) -> torch.Tensor:
@@ -92,7 +96,8 @@ def explain(explainer: Explainer, model: Guarded, images: Images, valid: Masks) 
     attributions = torch.cat(pieces)
     grid = tuple(attributions.shape[1:])
     maps, blank = to_maps(attributions, explainer.sign, valid)
-    return Explained(maps, FULL_GRID if grid == tuple(images.shape[-2:]) else f"{grid[0]}x{grid[1]}", blank)
+    native = FULL_GRID if grid == tuple(images.shape[-2:]) else f"{grid[0]}x{grid[1]}"
+    return Explained(maps, native, blank, dict(margin_model.notes))
 
 
 def metrics_of(names: Sequence[str]) -> Mapping[str, AlignmentMetric]:

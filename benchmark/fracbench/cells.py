@@ -91,7 +91,7 @@ class Bench:
         record: dict[str, Any] = {
             "kind": cell.kind, "batch": cell.batch, "attack": cell.attack, "epsilon": cell.epsilon,
             "norm": cell.norm, "explainer": cell.explainer, "images": len(self.ids),
-            "status": "done", "error": "", "traceback": "",
+            "status": "done", "error": "", "traceback": "", "notes": {},
         }  # fmt: skip
         methods: dict[str, Callable[[Cell], CellResult]] = {
             "clean": self._clean, "attack": self._attack, "ladder": self._ladder, "explain": self._explain,
@@ -297,7 +297,7 @@ class Bench:
                 if self.ids[i] in self.job.gallery
             ]
         )
-        return CellResult({}, tables)
+        return CellResult({"notes": dict(explained.notes)}, tables)
 
     def _scores(self, maps: Maps, which: torch.Tensor) -> dict[str, Scores]:
         """The spec's metrics, those of instances, and the tolerant hit, for the images ``which``."""

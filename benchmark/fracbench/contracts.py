@@ -92,7 +92,8 @@ def label_margin(logits: Logits, labels: Labels) -> Margins:
 class MarginModel(nn.Module):
     """The fracture margin z1 - z0 of a model, shape (batch,); ``network`` is the model itself.
 
-    ``through`` is a wrapper of ``network`` that calls go through (it counts passes).
+    ``through`` is a wrapper of ``network`` that calls go through (it counts passes). What an explainer
+    notes of its way with this network, such as the layer it read, goes into the record of its cell.
     """
 
     def __init__(self, network: nn.Module, through: nn.Module | None = None) -> None:
@@ -100,6 +101,11 @@ class MarginModel(nn.Module):
         self.network = network
         # in a tuple, so that the network is a submodule once: methods hook every submodule they see
         self._through = (through or network,)
+        self.notes: dict[str, str] = {}
+
+    def note(self, **facts: str) -> None:
+        """For an explainer: ``margin_model.note(layer="network.layer4")``."""
+        self.notes.update(facts)
 
     def forward(self, images: Images) -> Scores:
         logits: torch.Tensor = self._through[0](images)

@@ -19,7 +19,19 @@ from fracbench.errors import InputError
 from fracbench.plan import Job
 
 MICRO_BATCH = {"cpu": 64, "cuda": 256}
-PACKAGES = ("torch", "torchvision", "timm", "captum", "quantus", "pyautoattack", "numpy", "pandas", "pillow", "scipy")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "captum",
+    "grad-cam",
+    "quantus",
+    "pyautoattack",
+    "numpy",
+    "pandas",
+    "pillow",
+    "scipy",
+)
 
 
 def pick_device(asked: str) -> str:

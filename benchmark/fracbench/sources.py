@@ -1,14 +1,17 @@
-"""Networks that attacks and explainers may take for other purposes than being evaluated: shipped starters, by hash."""
+"""What plugins may take for their own purposes: shipped starters by hash, other explainers by name."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fracbench import registry
 from fracbench.errors import InputError, did_you_mean
 from fracbench.submissions import Entry, file_hash, load_model, read_entry, starters_dir, weights_file
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from fracbench.contracts import Explainer
 
 
 def check(name: str, sha256: str) -> Entry:
@@ -32,3 +35,8 @@ def check(name: str, sha256: str) -> Entry:
 def network(name: str, sha256: str, image_size: int, device: str) -> nn.Module:
     """The network of a shipped starter, images (batch, 1, H, W) to logits (batch, 2); raises as ``check`` does."""
     return load_model(check(name, sha256), image_size, device, micro_batch=64).network
+
+
+def explainer(name: str) -> Explainer:
+    """A registered explainer with its default parameters; raises ``InputError`` for an unknown name."""
+    return registry.make("explainers", name, {})

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import torch
-from captum.attr import LayerGradCam
-from fracbench.contracts import MarginModel, Unsupported
+from fracbench.contracts import MarginModel
 from fracbench.tensors import Attributions, Images
 
-from fracbench_plugins.explainers._layers import find_layer
+from fracbench_plugins.explainers._cam import activations_and_gradients
 
 
 @dataclass(frozen=True)
@@ -29,12 +27,8 @@ class GradCAM:
 
     @property
     def passes(self) -> tuple[int, int]:
-        return 2, 1  # the layer is looked for on one image of each call, outside the count
+        return 1, 1  # the layer is looked for on one image of each call, outside the count
 
     def __call__(self, margin_model: MarginModel, images: Images) -> Attributions:
-        _, module = find_layer(margin_model.network, images[:1], self.layer, self.min_grid)
-        given = images.detach().requires_grad_(True)
-        maps = LayerGradCam(margin_model, module).attribute(given, relu_attributions=False)
-        if not isinstance(maps, torch.Tensor) or maps.ndim != 4 or maps.shape[1] != 1:
-            raise Unsupported("Grad-CAM needs a layer with a (channels, height, width) output")
-        return maps[:, 0].detach()
+        activations, gradients = activations_and_gradients(margin_model, images, self.layer, self.min_grid)
+        return (gradients.mean((2, 3), keepdim=True) * activations).sum(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -10,6 +9,8 @@ import numpy as np
 import torch
 from fracbench.contracts import MarginModel
 from fracbench.tensors import Attributions, Images
+
+from fracbench_plugins.explainers._seeding import seeds_of
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,5 @@ class RandomMap:
         return 0, 0
 
     def __call__(self, margin_model: MarginModel, images: Images) -> Attributions:
-        maps = []
-        for image in images.detach().cpu().numpy():
-            digest = hashlib.sha256(image.tobytes() + self.seed.to_bytes(8, "little", signed=True)).digest()
-            noise = np.random.default_rng(int.from_bytes(digest[:8], "little")).random(image.shape[1:])
-            maps.append(torch.from_numpy(noise.astype(np.float32)))
-        return torch.stack(maps).to(images.device)
+        noise = [np.random.default_rng(of).random(images.shape[2:]) for of in seeds_of(images, self.seed)]
+        return torch.from_numpy(np.stack(noise)).to(images)

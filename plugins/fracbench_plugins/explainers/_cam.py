@@ -1,0 +1,63 @@
+"""What class-activation methods share: one layer's activations, with the gradients of the fracture margin there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from fracbench.contracts import MarginModel, Unsupported
+from fracbench.tensors import Attributions, Images
+from torch import Tensor, nn
+
+from fracbench_plugins.explainers._layers import find_layer
+from fracbench_plugins.explainers._layout import to_grid
+
+
+def activations_and_gradients(
+    margin_model: MarginModel, images: Images, layer: str | None, min_grid: int
+) -> tuple[Tensor, Tensor]:
+    """Both (batch, channels, height, width), in one pass; the layer is noted."""
+    network = margin_model.network
+    name, module = find_layer(network, images, layer, min_grid)
+    margin_model.note(layer=name)
+    try:
+        activations, gradients = _read(margin_model, module, images)
+        return to_grid(activations, network).detach(), to_grid(gradients, network)
+    except Unsupported as reason:
+        raise Unsupported(f"layer {name}: {reason}") from reason
+
+
+def _read(margin_model: MarginModel, module: nn.Module, images: Images) -> tuple[Tensor, Tensor]:
+    outputs: list[Any] = []
+
+    def keep(_module: nn.Module, _given: object, out: object) -> Tensor | None:
+        outputs.append(out)
+        return out.clone() if isinstance(out, Tensor) else None  # what follows may write in place
+
+    hook = module.register_forward_hook(keep)
+    try:
+        margins = margin_model(images.detach().requires_grad_(True))
+    finally:
+        hook.remove()
+    if len(outputs) != 1:
+        raise Unsupported(f"it runs {len(outputs)} times in one pass, not once")
+    (out,) = outputs
+    if not isinstance(out, Tensor):
+        raise Unsupported(f"it returns a {type(out).__name__}, not a tensor")
+    gradient = None
+    if out.requires_grad and margins.requires_grad:
+        (gradient,) = torch.autograd.grad(margins.sum(), out, allow_unused=True)
+    if gradient is None:
+        raise Unsupported("no gradient of the fracture margin reaches it")
+    return out, gradient
+
+
+def by_package(method: Any, activations: Tensor, gradients: Tensor) -> Attributions:
+    """The map of a class of pytorch_grad_cam, on the layer's grid and with its sign.
+
+    Only its formula is asked: the package's own run resizes maps to the image and cuts and rescales them, which
+    here the framework does. It is built on a stand-in, since it hooks the network that it is given.
+    """
+    formula = method(nn.Linear(1, 1), target_layers=[])
+    found = formula.get_cam_image(None, None, None, activations.cpu().numpy(), gradients.cpu().numpy(), False)
+    return torch.from_numpy(found).to(activations)

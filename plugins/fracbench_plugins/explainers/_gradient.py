@@ -1,0 +1,14 @@
+"""The gradient that several explainers average."""
+
+from __future__ import annotations
+
+import torch
+from fracbench.contracts import MarginModel
+from fracbench.tensors import Images
+from torch import Tensor
+
+
+def gradient(margin_model: MarginModel, images: Images) -> Tensor:
+    """Of the fracture margin with respect to each pixel, (batch, 1, height, width)."""
+    given = images.detach().requires_grad_(True)
+    return torch.autograd.grad(margin_model(given).sum(), given)[0]
