@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from fracbench import alignment
 from fracbench.instances import HIGHEST, dilate, instance_scores, peak_hit
@@ -49,7 +50,11 @@ def test_the_line_runs_after_one_percent_of_the_pixels_and_ties_share() -> None:
     tied = torch.zeros(1, 40, 40)
     tied[0, :4, 0] = 2
     tied[0, 10, :24] = 1  # 12 of these 24 are above the line
-    assert float(instance_scores(tied, near)["instance_hit"]) == (kept - 4) / 24
+    assert float(instance_scores(tied, near)["instance_hit"]) == pytest.approx((kept - 4) / 24)
+    wide = [squares((9, 9), side=2)]  # two of its pixels tie: one of them is enough
+    assert float(instance_scores(tied, wide)["instance_hit"]) == pytest.approx(1 - (12 / 24) * (11 / 23))
+    mask = squares((10, 10), side=10)
+    assert float(instance_scores(mask.float(), [mask])["instance_hit"]) == 1, "the mask itself finds its instance"
     assert float(instance_scores(torch.ones(1, 40, 40), near)["instance_hit"]) == 0
 
 

@@ -81,7 +81,15 @@ def test_another_threat_has_a_worst_case_and_costs_of_its_own() -> None:
         rows(flags("n0"), threat="l2", epsilon=0.5, attack="cw"),
         rows(flags(*IDS), threat="l2", epsilon=0.7, attack="pgd"), rows(flags(*IDS)),
     ])  # fmt: skip
-    cost = {"kind": "further", "norm": "l2", "epsilon": "0.5", "status": "done", "images": 20, "seconds": 2.0}
+    cost = {
+        "kind": "further",
+        "norm": "l2",
+        "epsilon": "0.5",
+        "status": "done",
+        "images": 20,
+        "batch": 0,
+        "seconds": 2.0,
+    }
     cells = [
         cost | {"attack": "pgd", "forward": 40, "backward": 20},
         cost | {"attack": "cw", "forward": 60, "backward": 0},
@@ -98,14 +106,23 @@ def test_costs_are_summed_over_batches_parts_apart() -> None:
         "attack": "aa",
         "status": "done",
         "images": 10,
+        "batch": 0,
         "forward": 50,
         "backward": 20,
         "seconds": 1.5,
     }
     cell |= {"parts": {"square": {"forward": 30, "backward": 0, "seconds": 1.0}}}
-    found = scores.spent_by([cell, cell, cell | {"status": "failed"}, cell | {"kind": "ladder", "parts": {}}])
+    ladder = {"kind": "ladder", "parts": {}}
+    given = [
+        cell,
+        cell | {"batch": 1},
+        cell | {"status": "failed"},
+        cell | ladder,
+        cell | ladder | {"attack": "adaptive"},
+    ]
+    found = scores.spent_by(given)
     assert found["aa"] == {"forward_per_image": 5, "backward_per_image": 2, "seconds": 3.0}
-    assert found["aa/square"]["forward_per_image"] == 3 and found["ladder"]["backward_per_image"] == 2
+    assert found["aa/square"]["forward_per_image"] == 3 and found["ladder"]["backward_per_image"] == 4, "two attacks"
 
 
 def test_what_a_later_attack_breaks_is_carried_to_its_rung_and_every_larger_one() -> None:

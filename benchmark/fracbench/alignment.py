@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ from fracbench.errors import InputError
 from fracbench.instances import instance_scores
 from fracbench.models import Guarded, out_of_place, undisturbed
 from fracbench.order import Order
-from fracbench.schema import Backend
+from fracbench.schema import INSTANCES, Backend
 from fracbench.tensors import Attributions, Images, Maps, Masks, Scores
 
 METRICS = (
@@ -80,13 +81,20 @@ def to_maps(attributions: Attributions, sign: str, valid: Masks) -> tuple[Maps, 
     return torch.where(blank[:, None, None], 0, maps / scale[:, None, None]), blank
 
 
-def explain(explainer: Explainer, model: Guarded, images: Images, valid: Masks) -> Explained:
-    """Run an explainer on micro-batches and prepare its maps; the model is left as it was."""
+def explain(
+    explainer: Explainer, model: Guarded, images: Images, valid: Masks, kept: dict[int, Any] | None = None
+) -> Explained:
+    """Run an explainer on micro-batches and prepare its maps; the model is left as it was.
+
+    ``kept`` holds what explainers of these same images share, by the first image of a micro-batch.
+    """
     margin_model = MarginModel(model.network, through=model)
     # half a micro-batch, since DeepLIFT sends each image through together with its baseline
     chunk = max(1, model.micro_batch // 2)
     pieces = []
-    for part in images.split(chunk):
+    for start in range(0, len(images), chunk):
+        part = images[start : start + chunk]
+        margin_model.kept = None if kept is None else kept.setdefault(start, {})
         with undisturbed(model), out_of_place(model), torch.enable_grad():
             piece = explainer(margin_model, part.clone())
         if not isinstance(piece, torch.Tensor) or piece.ndim != 3 or len(piece) != len(part):
@@ -174,7 +182,7 @@ def _score_pictures(
         if near is not None:
             found |= instance_scores(kept, [of for of, keep in zip(near, scorable.tolist(), strict=True) if keep])
     result = {}
-    for name in (*metrics, *(("instance_hit", "instance_recall") if near is not None else ())):
+    for name in (*metrics, *(INSTANCES if near is not None else ())):
         scores = torch.zeros(len(maps), device=maps.device)
         if name in found:
             if found[name].shape != (len(kept),) or not torch.isfinite(found[name]).all():

@@ -17,15 +17,14 @@ import torch
 from fracbench import alignment, checks, references
 from fracbench.data import Batch, load
 from fracbench.errors import Unsupported
-from fracbench.instances import dilate, peak_hit
+from fracbench.explaining import Explanations
 from fracbench.ladder import Brackets
-from fracbench.models import Guarded, undisturbed
+from fracbench.models import Guarded, free_memory, out_of_memory, undisturbed
 from fracbench.pictures import png
 from fracbench.plan import CLEAN, Cell, Job, seed_of
-from fracbench.robustness import RANDOM_PREDICTIONS, Crafted, craft, margins, zero_gradient
+from fracbench.robustness import RANDOM_PREDICTIONS, Aimed, Crafted, craft, margins, zero_gradient
 from fracbench.rows import prediction_rows
 from fracbench.store import CellResult
-from fracbench.tensors import Maps, Masks, Scores
 from fracbench.watch import time_limit
 
 # A cell hangs when it takes LEAST seconds and FACTOR times what its passes took on the clean images.
@@ -60,30 +59,19 @@ class Bench:
 
     def release(self) -> None:
         """Let go of what a batch takes in memory; it is loaded again where it is needed again."""
-        for name in ("data", "near", "near_instances"):
+        for name in ("data", "explanations"):
             self.__dict__.pop(name, None)
         for result in self.results.values():
             result.images = None
             result.tables = {name: rows for name, rows in result.tables.items() if name == "predictions"}
 
     @cached_property
-    def near_instances(self) -> list[Masks]:
-        """For each image its instances, (n, H, W), with the hit's tolerance around them."""
-        return [dilate(of.to(self.device), self.job.spec.tolerance_px) for of in self.data.instances]
-
-    @cached_property
-    def near(self) -> Masks:
-        """The masks with the hit's tolerance around them."""
-        return torch.stack([of.any(0) for of in self.near_instances])
+    def explanations(self) -> Explanations:
+        return Explanations(self.job, self.model, self.batch, self.data)
 
     @property
     def ids(self) -> list[str]:
         return [sample.id for sample in self.job.batches[self.batch]]
-
-    @cached_property
-    def explained(self) -> torch.Tensor:
-        """(batch,) bool, on the CPU: annotated fractured images, which are explained under attack."""
-        return torch.tensor([s.label == 1 and s.annotated for s in self.job.batches[self.batch]])
 
     def compute(self, cell: Cell) -> CellResult:
         """Run a cell; whatever goes wrong is recorded with its traceback and counts as failed."""
@@ -96,11 +84,12 @@ class Bench:
         methods: dict[str, Callable[[Cell], CellResult]] = {
             "clean": self._clean, "attack": self._attack, "ladder": self._ladder, "explain": self._explain,
             "further": self._further, "corruption": self._further, "symptoms": self._symptoms,
+            "explanation": self._explanation,
         }  # fmt: skip
         result = CellResult(record)
         try:
-            with self.model.limited(*self.job.passes(cell, self.predictions)), time_limit(self._patience(cell)):
-                result = methods[cell.kind](cell)
+            with time_limit(self._patience(cell)):
+                result = self._in_memory(methods[cell.kind], cell)
             result.record = record | result.record
         except Unsupported as reason:
             # an attack that cannot run leaves a hole in the robustness: that is a failure
@@ -114,6 +103,21 @@ class Bench:
             "seconds": time.perf_counter() - start, "forward": spent.forward, "backward": spent.backward
         }  # fmt: skip
         return result
+
+    def _in_memory(self, method: Callable[[Cell], CellResult], cell: Cell) -> CellResult:
+        """The cell with as large a micro-batch as memory takes; the record says which."""
+        while True:
+            try:
+                with self.model.limited(*self.job.passes(cell, self.predictions)):
+                    result = method(cell)
+                result.record |= {"micro_batch": self.model.micro_batch}
+                return result
+            except Exception as error:
+                if not out_of_memory(error) or self.model.micro_batch == 1:
+                    raise
+            self.model.micro_batch = max(1, self.model.micro_batch // 2)
+            self.__dict__.pop("explanations", None)  # what it keeps is cut by the old micro-batch
+            free_memory()
 
     def _patience(self, cell: Cell) -> float:
         """Seconds after which a cell is taken for hanging: many times what its passes should take."""
@@ -144,7 +148,7 @@ class Bench:
         rows["zero_gradient"] = zero
         rows["fracture_margin"] = torch.where(data.labels == 1, margin, -margin).cpu().numpy()
         chances = references.chance(data.masks, data.valid, spec.metrics)
-        chances["hit"] = references.chance(self.near, data.valid, ["pointing_game"])["pointing_game"]
+        chances["hit"] = references.chance(self.explanations.near, data.valid, ["pointing_game"])["pointing_game"]
         samples = self.job.batches[self.batch]
         images = pd.DataFrame(
             {
@@ -214,7 +218,7 @@ class Bench:
                 change = (crafted.images[i, 0] - data.images[i, 0]) / threat.epsilon
                 gallery.append(self._picture(i, cell, "radiograph", crafted.images[i, 0]))
                 gallery.append(self._picture(i, cell, "perturbation", change / 2 + 0.5))
-        images = crafted.images[self.explained.to(crafted.images.device)].cpu().numpy()
+        images = crafted.images[self.explanations.annotated.to(crafted.images.device)].cpu().numpy()
         return CellResult(result.record, result.tables | {"gallery": pd.DataFrame(gallery)}, images)
 
     def _ladder(self, cell: Cell) -> CellResult:
@@ -263,21 +267,47 @@ class Bench:
     def explained_maps(self, cell: Cell) -> tuple[torch.Tensor, alignment.Explained]:
         """Places in the batch, (n,), of the images that an explain cell is about, and their maps."""
         if cell.attack == CLEAN:
-            images, which = self.data.images, torch.arange(len(self.data.images))
-        else:
-            stored = self._earlier(Cell("attack", cell.batch, cell.attack, cell.epsilon)).images
-            assert stored is not None
-            images, which = torch.from_numpy(stored).to(self.device), self.explained.nonzero()[:, 0]
-        valid = self.data.valid[which.to(self.device)]
-        return which, alignment.explain(self.job.explainers[cell.explainer], self.model, images, valid)
+            return (which := torch.arange(len(self.ids))), self.explanations.maps(cell, self.data.images, which)
+        of = replace(cell, kind="attack", explainer="")
+        aimed = self.job.spec.explanation_attack
+        if aimed and cell.attack == aimed.name:
+            of = replace(of, kind="explanation")
+        crafted = self._earlier(of)
+        assert crafted.images is not None
+        images, which = torch.from_numpy(crafted.images).to(self.device), self.explanations.annotated
+        if of.kind == "explanation":
+            kept = self._answers_kept(crafted)
+            images, which = images[kept.to(self.device)], which[kept]
+            if not len(which):
+                raise EarlierFault("the attack on the explanation changed every answer")
+        return which, self.explanations.maps(cell, images, which)
+
+    def _answers_kept(self, crafted: CellResult) -> torch.Tensor:
+        """(n,) bool: of the images whose explanation was attacked, those that are answered as before."""
+        clean = self._earlier(Cell("clean", self.batch)).tables["predictions"].set_index("image").correct
+        rows = crafted.tables["predictions"]
+        return torch.from_numpy(rows.correct.to_numpy(bool) == clean[rows.image].to_numpy(bool))
+
+    def _explanation(self, cell: Cell) -> CellResult:
+        """The annotated images with their explanation attacked; what that does to answers is no part of robustness."""
+        at = self.explanations.annotated.to(self.device)
+        generator = torch.Generator().manual_seed(seed_of(self.job, cell))
+        attack = Aimed(self.job.attack_of(cell), self.explanations.near[at])
+        given = self.data.images[at], self.data.labels[at], self.job.threat_of(cell), generator
+        crafted = craft(self.model, attack, *given, predictions=self.predictions)
+        ids = [self.ids[i] for i in at.tolist()]
+        unused = torch.full_like(crafted.margin, torch.nan)
+        of = cell.kind, self.job.threat_of(cell).epsilon, cell.attack
+        rows = prediction_rows(ids, *of, crafted.margin, crafted.distance, unused)
+        return CellResult({}, {"predictions": rows.assign(part="")}, crafted.images.cpu().numpy())
 
     def _explain(self, cell: Cell) -> CellResult:
         which, explained = self.explained_maps(cell)
-        scores = self._scores(explained.maps, which)
-        ids = [self.ids[i] for i in which.tolist()]
+        found, maps = self.explanations, explained.maps
+        scores = found.scores(maps, which) | found.stability(cell, maps, which) | found.faithfulness(cell, maps)
         rows = pd.DataFrame(
             {
-                "image": ids,
+                "image": [self.ids[i] for i in which.tolist()],
                 "threat": CLEAN if cell.attack == CLEAN else self.job.spec.threat.norm,
                 "epsilon": 0.0 if cell.attack == CLEAN else self.job.threat_at(cell.epsilon).epsilon,
                 "attack": cell.attack,
@@ -289,36 +319,15 @@ class Bench:
         )
         tables = {"alignment": rows}
         if cell.attack == CLEAN:
-            tables["references"] = self._references(explained.grid)
+            tables["references"] = found.references(explained.grid)
         tables["gallery"] = pd.DataFrame(
             [
-                self._picture(i, cell, "attributions", explained.maps[row], cell.explainer)
+                self._picture(i, cell, "attributions", maps[row], cell.explainer)
                 for row, i in enumerate(which.tolist())
                 if self.ids[i] in self.job.gallery
             ]
         )
         return CellResult({"notes": dict(explained.notes)}, tables)
-
-    def _scores(self, maps: Maps, which: torch.Tensor) -> dict[str, Scores]:
-        """The spec's metrics, those of instances, and the tolerant hit, for the images ``which``."""
-        at = which.to(self.device)
-        masks, near = self.data.masks[at], [self.near_instances[i] for i in which.tolist()]
-        given = masks, self.job.spec.metrics, self.data.valid[at], near
-        scores = alignment.score(maps, *given, backend=self.job.metrics_backend)
-        hit = peak_hit(maps, self.near[at]).masked_fill(~masks.flatten(1).any(1), torch.nan)
-        return {**scores, "hit": hit}
-
-    def _references(self, grid: str) -> pd.DataFrame:
-        """What scores on a grid are read against, for each image: the same for every model, so computed once."""
-        known = self.job.references.get((self.batch, grid))
-        if known is None:
-            data, spec = self.data, self.job.spec
-            ceilings = self._scores(references.ceiling_maps(data.masks, data.valid, grid), torch.arange(len(self.ids)))
-            given = data.masks, data.valid, self.near_instances, grid, spec.metrics, spec.seed + self.batch
-            kinds = {"ceiling": ceilings, "chance": references.tried_chance(*given)}
-            columns = {f"{kind}_{name}_{grid}": v.cpu().numpy() for kind, of in kinds.items() for name, v in of.items()}
-            known = self.job.references[self.batch, grid] = pd.DataFrame({"image": self.ids, **columns})
-        return known
 
 
 def _plain(metadata: Any) -> str:

@@ -7,9 +7,9 @@ submission may set, and the instance is called as below. Register it as an entry
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,6 +19,8 @@ from torch import nn
 from fracbench.errors import InputError, Unsupported
 from fracbench.schema import ThreatModel
 from fracbench.tensors import Attributions, Images, Labels, Logits, Maps, Margins, Masks, Scores
+
+T = TypeVar("T")
 
 __all__ = [
     "AlignmentMetric",
@@ -58,6 +60,8 @@ class Attack(Protocol):
     - ``black_box = True``: it uses no gradient; the framework compares it with those that do.
     - ``minimal_norm = True``: it looks for the *nearest* adversarial image and may return one outside the ball. The
       framework takes its distance from the image and projects it into the ball like any attempt.
+    - ``keeps_prediction = True``: it attacks the explanation. It also takes ``masks=`` (batch, height, width), what it
+      is to move the attribution off; an image whose answer it changes is left out of its result.
     """
 
     def __call__(
@@ -102,6 +106,19 @@ class MarginModel(nn.Module):
         # in a tuple, so that the network is a submodule once: methods hook every submodule they see
         self._through = (through or network,)
         self.notes: dict[str, str] = {}
+        self.kept: dict[Hashable, Any] | None = None
+
+    def shared(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """What several explainers need of the images being explained, such as the gradient, computed once for all.
+
+        Only for exactly these images, unchanged; what ``key`` names must be the same whoever asks.
+        """
+        if self.kept is None:
+            return compute()
+        if key not in self.kept:
+            self.kept[key] = compute()
+        found: T = self.kept[key]
+        return found
 
     def note(self, **facts: str) -> None:
         """For an explainer: ``margin_model.note(layer="network.layer4")``."""

@@ -9,6 +9,7 @@ import torch
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
+from fracbench.schema import INSTANCES
 from fracbench.tensors import Maps, Masks, Scores
 
 HIGHEST = 0.01  # share of a map's pixels among which an instance's maximum must be
@@ -37,7 +38,7 @@ def instance_scores(maps: Maps, near: Sequence[Masks]) -> dict[str, Scores]:
 
     ``near`` holds for each image its instances (n, H, W), with the tolerance around them. An instance is found when the
     map's maximum on it is among the map's highest 1 % of pixels; where pixels of that value lie on both sides of the
-    line, the share of them above it. A constant map finds nothing.
+    line, the probability that one of the instance's is above it. A constant map finds nothing.
     """
     owner = torch.tensor([i for i, of in enumerate(near) for _ in of], device=maps.device, dtype=torch.long)
     counts = torch.tensor([len(of) for of in near], device=maps.device)
@@ -46,17 +47,21 @@ def instance_scores(maps: Maps, near: Sequence[Masks]) -> dict[str, Scores]:
         found = _found(maps[owner], torch.cat(list(near)).to(maps.device))
         hit = hit.scatter_reduce(0, owner, found, "amax")
         recall = recall.index_add(0, owner, found) / counts.clamp_min(1)
-    return {
-        name: of.masked_fill(counts == 0, torch.nan)
-        for name, of in (("instance_hit", hit), ("instance_recall", recall))
-    }
+    return {name: of.masked_fill(counts == 0, torch.nan) for name, of in zip(INSTANCES, (hit, recall), strict=True)}
 
 
 def _found(maps: Maps, instances: Masks) -> Tensor:
     """(n,) for each map and instance on it: 1 found, 0 not, between for ties."""
     flat = maps.flatten(1)
     best = maps.masked_fill(~instances, -torch.inf).flatten(1).amax(1, keepdim=True)
-    above, equal = (flat > best).sum(1), (flat == best).sum(1)
-    kept = max(1, int(HIGHEST * flat.shape[1]))
-    share = ((kept - above) / equal.clamp_min(1)).clamp(0, 1)
+    tied = flat == best
+    equal, inside = tied.sum(1), (tied & instances.flatten(1)).sum(1)
+    free = (max(1, int(HIGHEST * flat.shape[1])) - (flat > best).sum(1)).clamp_min(0).minimum(equal)
+    missed = _log_choose(equal - inside, free) - _log_choose(equal, free)
+    share = torch.where(equal - inside < free, 1.0, 1 - missed.exp()).float()
     return torch.where(flat.amax(1) > flat.amin(1), share, 0.0)
+
+
+def _log_choose(n: Tensor, k: Tensor) -> Tensor:
+    n, k = n.double(), k.double()
+    return torch.lgamma(n + 1) - torch.lgamma(k + 1) - torch.lgamma((n - k).clamp_min(0) + 1)

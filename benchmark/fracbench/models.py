@@ -117,6 +117,17 @@ def _finite(values: Tensor, what: str) -> None:
         raise NonFinite(f"the model gave a non-finite {what} on {bad} of {len(values)} images")
 
 
+def out_of_memory(error: Exception) -> bool:
+    """Whether a computation failed for want of memory, on a card or on the machine."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def free_memory() -> None:
+    """Give back what a failed computation left reserved on a card."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
 class _Function(nn.Module):
     def __init__(self, function: object) -> None:
         super().__init__()

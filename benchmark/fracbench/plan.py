@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, cast
 
@@ -13,9 +13,11 @@ import pandas as pd
 
 from fracbench import checks, ladder, registry
 from fracbench.contracts import Attack, Dataset, Ensemble, Explainer, Sample
+from fracbench.faithfulness import FLIPPED
 from fracbench.robustness import referee_passes
 from fracbench.schema import ADAPTIVE, CORRUPTIONS, Backend, BenchmarkSpec, Norm, PluginRef, ThreatModel, parse_epsilon
 from fracbench.store import digest
+from fracbench.tensors import Maps
 
 GALLERY_FRACTURED, GALLERY_NORMAL = 16, 8
 CLEAN = "clean"
@@ -28,10 +30,10 @@ class Cell:
     ``clean`` predicts; ``attack`` crafts in the ball of the reference threat; ``ladder`` finds the rung at which each
     image breaks; ``explain`` scores one explainer on the images of ``attack`` (or ``clean``); ``further`` crafts in
     the ball of another threat, of ``norm``; ``corruption`` predicts corrupted images, ``epsilon`` being the severity;
-    ``symptoms`` looks for what flags are made of.
+    ``symptoms`` looks for what flags are made of; ``explanation`` attacks the explanation and keeps the answer.
     """
 
-    kind: Literal["clean", "attack", "ladder", "explain", "further", "corruption", "symptoms"]
+    kind: Literal["clean", "attack", "ladder", "explain", "further", "corruption", "symptoms", "explanation"]
     batch: int
     attack: str = CLEAN
     epsilon: str = ""
@@ -79,6 +81,11 @@ class Job:
         return {}
 
     @cached_property
+    def maps(self) -> dict[str, Maps]:
+        """Given maps that are the same for every image, (1, H, W), as they are made."""
+        return {}
+
+    @cached_property
     def explainers(self) -> Mapping[str, Explainer]:
         return {ref.name: registry.make("explainers", ref.name, ref.params) for ref in self.spec.explainers}
 
@@ -97,6 +104,8 @@ class Job:
         ladder = self.spec.threat.ladder
         if cell.kind == "symptoms":
             return sanity_attack(self.spec)
+        if cell.kind == "explanation" and self.spec.explanation_attack:
+            return self.spec.explanation_attack
         if cell.kind == "ladder" and ladder and cell.attack == ladder.attack.name:
             return ladder.attack
         if cell.kind in ("attack", "ladder") and cell.attack == ADAPTIVE and self.adaptive:
@@ -120,6 +129,7 @@ class Job:
         refs = [(norm, ref) for ref in spec.attacks]
         refs += [(norm, ref) for ref in (spec.threat.ladder and spec.threat.ladder.attack, spec.adaptive) if ref]
         refs += [(norm, sanity_attack(spec))]
+        refs += [(norm, spec.explanation_attack)] if spec.explanation_attack else []
         refs += [(of.norm, ref) for of in spec.further_threats for ref in of.attacks]
         yield from ((ref.name, of, self._built(ref)) for of, ref in refs)
         yield from (
@@ -177,9 +187,12 @@ class Job:
             cells += [Cell("further", batch, ref.name, of.epsilon, norm=of.norm) for ref in of.attacks]
         cells += [Cell("corruption", batch, ref.name, str(n), norm=CORRUPTIONS) for ref, n in self._corruptions]
         cells.append(Cell("symptoms", batch, sanity_attack(self.spec).name))
-        cells += [Cell("explain", batch, CLEAN, "", explainer) for explainer in self.explainers]
+        cells += [Cell("explain", batch, CLEAN, "", name) for name in (*self.explainers, *self.spec.given)]
         for name in self.attacks:
             cells += self._explained(batch, name)
+        if self.spec.explanation_attack and self._any_to_explain(batch):
+            aimed = Cell("explanation", batch, self.spec.explanation_attack.name, reference)
+            cells += [aimed, *(replace(aimed, kind="explain", explainer=name) for name in self.spec.panel)]
         return cells
 
     @cached_property
@@ -199,9 +212,12 @@ class Job:
 
     def _explained(self, batch: int, attack: str) -> list[Cell]:
         """Explaining an attack's images; a batch without an annotated fracture has nothing to explain under attack."""
-        if not any(sample.label == 1 and sample.annotated for sample in self.batches[batch]):
+        if not self._any_to_explain(batch):
             return []
         return [Cell("explain", batch, attack, self.spec.threat.epsilon, explainer) for explainer in self.explainers]
+
+    def _any_to_explain(self, batch: int) -> bool:
+        return any(sample.label == 1 and sample.annotated for sample in self.batches[batch])
 
     def passes(self, cell: Cell, predictions: int = 1) -> tuple[int, int]:
         """The most (forward, backward) passes a cell takes, over all its images."""
@@ -209,9 +225,14 @@ class Job:
         if cell.kind == "clean":
             return (max(2, predictions) + 1) * len(batch), len(batch)
         if cell.kind == "explain":
-            explained = sum(s.label == 1 and s.annotated for s in batch) if cell.attack != CLEAN else len(batch)
+            if cell.explainer in self.spec.given:
+                return 0, 0
+            explained = sum(s.label == 1 and s.annotated for s in batch)
             forward, backward = self.explainers[cell.explainer].passes
-            return forward * explained, backward * explained
+            if cell.attack != CLEAN:  # the clean maps beside them, where those are not at hand
+                return 2 * forward * explained, 2 * backward * explained
+            flipped = min(self.spec.faithfulness, explained) if cell.batch == 0 else 0
+            return forward * len(batch) + FLIPPED * flipped, backward * len(batch)
         attack = self.attack_of(cell)
         forward, backward = attack.passes
         if cell.kind == "symptoms":

@@ -8,10 +8,10 @@ import torch
 from torch.nn import functional
 
 from fracbench.alignment import FULL_GRID, METRICS, metrics_of, score, to_maps
+from fracbench.schema import INSTANCES
 from fracbench.tensors import Maps, Masks, Scores
 
 DRAWS = 100
-INSTANCES = ("instance_hit", "instance_recall")
 
 
 def chance(masks: Masks, valid: Masks, metrics: Sequence[str] | None = None) -> dict[str, Scores]:

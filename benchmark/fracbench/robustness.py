@@ -13,11 +13,11 @@ from typing import get_args
 import torch
 from torch import nn
 
-from fracbench.contracts import Attack, Ensemble, label_margin
+from fracbench.contracts import Attack, Ensemble, Model, label_margin
 from fracbench.errors import InputError
 from fracbench.models import Guarded, Passes, guard, undisturbed
 from fracbench.schema import CORRUPTIONS, Norm, ThreatModel
-from fracbench.tensors import Images, Labels, Margins, Scores
+from fracbench.tensors import Images, Labels, Margins, Masks, Scores
 from fracbench.threat import blind, distance, project
 
 RANDOM_PREDICTIONS = 20
@@ -48,6 +48,23 @@ class Crafted:
     part: tuple[str, ...] = ()
     spent: Passes = field(default_factory=Passes)
     seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Aimed:
+    """An attack on explanations, with what it is to move them off: masks (batch, H, W)."""
+
+    attack: Attack
+    masks: Masks
+
+    @property
+    def passes(self) -> tuple[int, int]:
+        return self.attack.passes
+
+    def __call__(
+        self, model: Model, images: Images, labels: Labels, threat: ThreatModel, *, generator: torch.Generator
+    ) -> Images:
+        return self.attack(model, images, labels, threat, generator=generator, masks=self.masks)  # type: ignore[call-arg]
 
 
 def _leaves(attack: Attack) -> Sequence[Attack]:

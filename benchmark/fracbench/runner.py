@@ -18,15 +18,17 @@ from fracbench.plan import CLEAN, Cell, Job
 from fracbench.progress import Progress, Silent
 from fracbench.robust_scores import carried_over, under
 from fracbench.robustness import is_random
-from fracbench.schema import ADAPTIVE, SCHEMA_VERSION, ThreatModel
+from fracbench.schema import ADAPTIVE, FAITHFULNESS, INSTANCES, SCHEMA_VERSION, SPREAD, STABILITY, ThreatModel
 from fracbench.store import CellResult, ResultFolder, digest
+from fracbench.summary import strongest_attack
 
 PREDICTION_COLUMNS = (
     *("image", "threat", "epsilon", "attack", "part", "margin", "correct", "distance"),
     *("adversarial_distance", "carried", "ladder", "zero_gradient", "fracture_margin"),
 )
 TRUTHS = ("correct", "carried", "ladder", "zero_gradient")
-ALIGNMENT_COLUMNS = ("image", "threat", "epsilon", "attack", "explainer", "grid", "blank", "hit")
+ALIGNMENT_COLUMNS = ("image", "threat", "epsilon", "attack", "explainer", "grid", "blank", "hit",
+                     *INSTANCES, *SPREAD, *STABILITY, *FAITHFULNESS)  # fmt: skip
 
 
 @dataclass
@@ -176,8 +178,6 @@ def _strongest_only(
     """Of the attacked pictures keep those of each image's lowest-margin attempt."""
     if gallery.empty or predictions.empty:
         return gallery
-    from fracbench.summary import strongest_attack
-
     strongest = strongest_attack(under(predictions, threat.norm, threat.epsilon), attacks)
     keep = (gallery.condition == "clean") | (gallery.attack == gallery.image.map(strongest))
     return gallery[keep].reset_index(drop=True)
@@ -208,7 +208,7 @@ def record_of(
         "attacks": list(dict.fromkeys([*job.attacks, *(c["attack"] for c in outcome.cells if c["kind"] == "attack")])),
         "further_threats": [{"norm": of.norm, "epsilon": of.epsilon} for of in spec.further_threats],
         "black_box": job.black_box,
-        "explainers": list(job.explainers),
+        "explainers": [*job.explainers, *spec.given],
         "panel": list(spec.panel),
         "metrics": list(spec.metrics),
         "custom": job.custom,

@@ -24,11 +24,17 @@ PATTERN_ADVICE = {
 }
 
 Norm = Literal["linf", "l2"]
+Given = Literal["reader", "mean_mask"]  # a second annotator's masks; where training fractures lie
 Backend = Literal["fracbench", "quantus"]  # who computes the scores of attributions
 CORRUPTIONS: Literal["corruptions"] = "corruptions"
 ADAPTIVE = "adaptive"  # the attack that answers flags
 THIRD_PARTY = "third-party"
 SEVERITIES = (1, 2, 3, 4, 5)
+# columns of alignment rows beside the spec's metrics
+INSTANCES = ("instance_hit", "instance_recall")
+SPREAD = ("concentration", "outside_anatomy")
+STABILITY = ("rank_correlation", "top_overlap")
+FAITHFULNESS = ("pixel_flipping", "sparseness")
 
 
 def parse_epsilon(text: str | int | float) -> float:
@@ -169,7 +175,11 @@ class SampleCount(_Strict):
 
 
 class BenchmarkSpec(_Strict):
-    """A versioned benchmark: a submission can change none of it."""
+    """A versioned benchmark: a submission can change none of it.
+
+    ``given`` are maps that no network made, scored like explainers; ``explanation_attack`` moves the attribution while
+    the answer stays; ``faithfulness`` is on how many fractured images of the first batch it is measured.
+    """
 
     name: Name
     title: str
@@ -187,6 +197,9 @@ class BenchmarkSpec(_Strict):
     explainers: tuple[PluginRef, ...] = Field(min_length=1)
     panel: tuple[str, ...] = Field(min_length=1)
     metrics: tuple[str, ...] = Field(min_length=1)
+    given: tuple[Given, ...] = ()
+    explanation_attack: PluginRef | None = None
+    faithfulness: int = Field(default=0, ge=0)
     tolerance: str = "15/224"
     seed: int = 0
     logical_batch: int = Field(ge=1)
@@ -195,6 +208,9 @@ class BenchmarkSpec(_Strict):
     def _consistent(self) -> BenchmarkSpec:
         lists = [("attacks", self.attacks), ("explainers", self.explainers)]
         lists += [(f"attacks of {of.norm} {of.epsilon}", of.attacks) for of in self.further_threats]
+        overlap = set(self.given) & {ref.name for ref in self.explainers}
+        if overlap:
+            raise ValueError(f"'{min(overlap)}' is among the given maps; leave it out of explainers")
         lists += [("kinds of corruptions", self.corruptions.kinds)] if self.corruptions else []
         for kind, refs in lists:
             names = [ref.name for ref in refs]

@@ -9,60 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fracbench import robust_scores, stats
+from fracbench import alignment_scores, robust_scores, stats
 from fracbench.flags import flags_of, unanswered
 from fracbench.robust_scores import HALF_LEVEL, balanced, worst_case
-from fracbench.schema import SCHEMA_VERSION, THIRD_PARTY, parse_epsilon
+from fracbench.schema import INSTANCES, SCHEMA_VERSION, THIRD_PARTY, parse_epsilon
 from fracbench.ties import tie_groups
-
-MIN_DENOMINATOR = 0.05
-BESIDE = ("instance_hit", "instance_recall", "hit")  # scored beside the spec's metrics
-
-
-def _calibrate(rows: pd.DataFrame, metric: str) -> dict[str, Any]:
-    """Raw, chance and ceiling means and (raw - chance) / (ceiling - chance); ratio of means, never per image."""
-    raw, chance, ceiling = (float(rows[f"{kind}{metric}"].mean()) for kind in ("", "chance_", "ceiling_"))
-    room = ceiling - chance
-    calibrated = (raw - chance) / room if room >= MIN_DENOMINATOR else np.nan
-    return {"raw": raw, "chance": chance, "ceiling": ceiling, "calibrated": calibrated, "n": len(rows)}
-
-
-def with_references(alignment: pd.DataFrame, images: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
-    """Alignment rows with each metric's chance and ceiling beside it, for the row's grid where they depend on it."""
-    rows = alignment.copy()
-    for kind, metric in itertools.product(("chance", "ceiling"), metrics):
-        values = pd.Series(np.nan, index=rows.index)
-        for grid, of in rows.groupby("grid"):
-            column = next((c for c in (f"{kind}_{metric}", f"{kind}_{metric}_{grid}") if c in images), None)
-            if column:
-                values[of.index] = images[column].reindex(of["image"]).to_numpy()
-        rows[f"{kind}_{metric}"] = values
-    return rows
-
-
-def _alignment(rows: pd.DataFrame, metrics: Sequence[str], explainers: Sequence[str]) -> dict[str, Any]:
-    table: dict[str, Any] = {}
-    for explainer in explainers:
-        mine = rows[rows.explainer == explainer]
-        table[explainer] = {
-            metric: {str(attack): _calibrate(of, metric) for attack, of in mine.groupby("attack", sort=False)}
-            for metric in metrics
-        }
-    return table
-
-
-def _panel_alignment(rows: pd.DataFrame, images: pd.DataFrame, panel: Sequence[str]) -> dict[str, Any]:
-    """Calibrated relevance rank accuracy on clean images: sum of numerators over sum of denominators."""
-    metric = "relevance_rank_accuracy"
-    clean = rows[(rows.attack == "clean") & rows.explainer.isin(panel)]
-    if clean.empty or metric not in clean:
-        return {"value": np.nan, "low": np.nan, "high": np.nan, "n": 0}
-    top = (clean[metric] - clean[f"chance_{metric}"]).groupby(clean.image).sum()
-    bottom = (clean[f"ceiling_{metric}"] - clean[f"chance_{metric}"]).groupby(clean.image).sum()
-    if bottom.sum() / len(clean) < MIN_DENOMINATOR:
-        return {"value": np.nan, "low": np.nan, "high": np.nan, "n": len(top)}
-    low, high = stats.ratio(top, bottom, images.group.reindex(top.index))
-    return {"value": float(top.sum() / bottom.sum()), "low": low, "high": high, "n": len(top)}
 
 
 def strongest_attack(predictions: pd.DataFrame, attacks: Sequence[str]) -> pd.Series:
@@ -109,8 +60,8 @@ def summarise(run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> dic
     annotated = images.index[(images.label == 1) & images.annotated]
     alignment = tables["alignment"]
     scored = alignment[alignment.image.isin(annotated)]
-    scores = [*metrics, *BESIDE]
-    rows = with_references(scored, images, scores)
+    scores = [*metrics, *INSTANCES, "hit"]
+    rows = alignment_scores.with_references(scored, images, scores)
     hits = aligned_hits(scored, strongest_attack(reference, attacks), annotated, panel)
     right = hits.mul(worst_correct[annotated].astype(float), axis=0)
     aligned = right.mean(axis=1, skipna=False)
@@ -120,6 +71,7 @@ def summarise(run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> dic
     specificity = stats.proportion(robust_normal, images.group[normal], HALF_LEVEL)
     headline = {key: sensitivity[key] * specificity[key] for key in ("value", "low", "high")}
 
+    aimed = (run["resolved_spec"]["explanation_attack"] or {"name": None})["name"]
     distances = robust_scores.adversarial_distances(predictions.drop(sent.index), images, run["threat"])
     curve = robust_scores.curve(predictions, images, clean_correct, run["ladder"])
     corrupted = run["resolved_spec"]["corruptions"] or {"kinds": [], "severities": []}
@@ -177,8 +129,11 @@ def summarise(run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> dic
             robust_scores.further_threat(predictions, images, clean_correct, run, of) for of in run["further_threats"]
         ],
         "corruptions": robust_scores.corruptions(predictions, images, kinds, corrupted["severities"]),
-        "alignment": _alignment(rows, scores, run["explainers"]),
-        "calibrated_alignment": _panel_alignment(rows, images, panel),
+        "alignment": alignment_scores.table(rows, scores, run["explainers"]),
+        "alignment_by_outcome": alignment_scores.by_outcome(rows, scores, run["explainers"], clean_correct, reference),
+        "calibrated_alignment": alignment_scores.panel(rows[rows.attack == "clean"], images, panel),
+        "robust_alignment": alignment_scores.under_explanation_attack(rows, images, predictions, aimed, panel),
+        **alignment_scores.beside(alignment, images),
     }
 
 

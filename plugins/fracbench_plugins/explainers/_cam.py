@@ -16,12 +16,12 @@ from fracbench_plugins.explainers._layout import to_grid
 def activations_and_gradients(
     margin_model: MarginModel, images: Images, layer: str | None, min_grid: int
 ) -> tuple[Tensor, Tensor]:
-    """Both (batch, channels, height, width), in one pass; the layer is noted."""
+    """Both (batch, channels, height, width), in one pass for all methods that read a layer; the layer is noted."""
     network = margin_model.network
-    name, module = find_layer(network, images, layer, min_grid)
+    name, module = margin_model.shared(("layer", layer, min_grid), lambda: find_layer(network, images, layer, min_grid))
     margin_model.note(layer=name)
     try:
-        activations, gradients = _read(margin_model, module, images)
+        activations, gradients = margin_model.shared(("at", name), lambda: _read(margin_model, module, images))
         return to_grid(activations, network).detach(), to_grid(gradients, network)
     except Unsupported as reason:
         raise Unsupported(f"layer {name}: {reason}") from reason

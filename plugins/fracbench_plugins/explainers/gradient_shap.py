@@ -9,7 +9,7 @@ import torch
 from fracbench.contracts import MarginModel
 from fracbench.tensors import Attributions, Images
 
-from fracbench_plugins.explainers._gradient import gradient
+from fracbench_plugins.explainers._gradient import gradient_at
 from fracbench_plugins.explainers._seeding import Draws
 
 
@@ -48,5 +48,5 @@ class GradientSHAP:
         for _ in range(self.samples):
             baseline = self.brightest * draws.uniform()
             change = images + self.noise * draws.normal() - baseline
-            total += change * gradient(margin_model, baseline + draws.uniform() * change)
+            total += change * gradient_at(margin_model, baseline + draws.uniform() * change)
         return total[:, 0] / self.samples

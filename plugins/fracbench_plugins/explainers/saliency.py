@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from captum.attr import Saliency as CaptumSaliency
 from fracbench.contracts import MarginModel
 from fracbench.tensors import Attributions, Images
+
+from fracbench_plugins.explainers._gradient import gradient
 
 
 @dataclass(frozen=True)
@@ -21,5 +22,4 @@ class Saliency:
         return 1, 1
 
     def __call__(self, margin_model: MarginModel, images: Images) -> Attributions:
-        given = images.detach().requires_grad_(True)
-        return CaptumSaliency(margin_model).attribute(given, abs=False)[:, 0]
+        return gradient(margin_model, images)[:, 0]

@@ -9,7 +9,7 @@ import torch
 from fracbench.contracts import MarginModel
 from fracbench.tensors import Attributions, Images
 
-from fracbench_plugins.explainers._gradient import gradient
+from fracbench_plugins.explainers._gradient import gradient_at
 from fracbench_plugins.explainers._seeding import Draws
 
 
@@ -41,5 +41,5 @@ class SmoothGrad:
         draws = Draws(images, self.seed)
         total = torch.zeros_like(images)
         for _ in range(self.samples):
-            total += gradient(margin_model, images + self.noise * draws.normal())
+            total += gradient_at(margin_model, images + self.noise * draws.normal())
         return total[:, 0] / self.samples

@@ -1,0 +1,121 @@
+"""Attack on the explanation, not on the answer (Ghorbani et al. 2019, arXiv 1710.10547; Dombrowski et al. 2019,
+arXiv 1906.07983)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from fracbench.contracts import Model
+from fracbench.schema import ThreatModel
+from fracbench.tensors import Images, Labels, Masks, Scores
+from fracbench.threat import project
+from torch import Tensor
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from fracbench_plugins.attacks._fields import at_least_one, positive
+from fracbench_plugins.attacks._gradients import steepest
+
+TOP = 0.05  # share of the pixels that stand for the explanation where no mask is given
+
+
+@dataclass(frozen=True)
+class ExplanationAttack:
+    """Moves the mass of the gradient off the fracture, in the ball, while the answer stays.
+
+    ``masks`` (batch, H, W) say what to move it off; without them it is the clean map's highest 5 % of pixels. Steps go
+    down the share of the gradient's mass that lies there. A ReLU has no second derivative to go by, so that gradient is
+    the one of the network with softplus of sharpness ``beta`` in place of ReLU; what counts is the network itself: of
+    all iterates with the clean image's answer the one is returned whose own gradient has the least mass there.
+    """
+
+    keeps_prediction: ClassVar[bool] = True
+
+    steps: int = 50
+    rel_step_size: float = 0.1
+    beta: float = 30.0
+
+    def __post_init__(self) -> None:
+        at_least_one(steps=self.steps)
+        positive(rel_step_size=self.rel_step_size, beta=self.beta)
+
+    @property
+    def passes(self) -> tuple[int, int]:
+        return 2 * self.steps + 2, 3 * self.steps + 2
+
+    def __call__(
+        self,
+        model: Model,
+        images: Images,
+        labels: Labels,
+        threat: ThreatModel,
+        *,
+        generator: torch.Generator,
+        masks: Masks | None = None,
+    ) -> Images:
+        clean, gradient = _margin_gradient(model, images)
+        on = (_highest(gradient) if masks is None else masks).to(images)[:, None]
+        noise = torch.rand(images.shape, generator=generator).to(images) * 2 - 1
+        current = project(images, images + 0.1 * threat.epsilon * noise, threat)
+        best, least = current.clone(), torch.full((len(images),), torch.inf, device=images.device)
+        for _ in range(self.steps):
+            with Softplus(self.beta):
+                given = current.detach().requires_grad_(True)
+                _, smooth = _margin_gradient(model, given, follow=True)
+                (direction,) = torch.autograd.grad(_share(smooth, on).sum(), given, allow_unused=True)
+            if direction is None:  # a gradient that is the same everywhere
+                break
+            step = self.rel_step_size * threat.epsilon * steepest(direction, threat.norm)
+            current = project(images, current.detach() - step, threat)
+            margin, gradient = _margin_gradient(model, current)
+            share = _share(gradient, on)
+            better = (share < least) & ((margin > 0) == (clean > 0))
+            best, least = torch.where(better[:, None, None, None], current, best), torch.where(better, share, least)
+        return best
+
+
+def _margin_gradient(model: Model, images: Images, follow: bool = False) -> tuple[Scores, Tensor]:
+    """The fracture margin (batch,) and its gradient, (batch, 1, H, W); with ``follow`` that can be differentiated."""
+    given = images if follow else images.detach().requires_grad_(True)
+    logits = model(given)
+    margin = logits[:, 1] - logits[:, 0]
+    (gradient,) = torch.autograd.grad(margin.sum(), given, create_graph=follow)
+    return margin.detach(), gradient
+
+
+def _share(gradient: Tensor, on: Tensor) -> Scores:
+    """The share of the gradient's mass that lies on the mask."""
+    size = gradient.abs()
+    return (size * on).sum((1, 2, 3)) / size.sum((1, 2, 3)).clamp_min(torch.finfo(size.dtype).tiny)
+
+
+def _highest(gradient: Tensor) -> Masks:
+    size = gradient.abs()[:, 0].flatten(1)
+    line = size.topk(max(1, int(TOP * size.shape[1])), dim=1).values[:, -1:]
+    return (size >= line).view(len(gradient), *gradient.shape[2:])
+
+
+class Softplus(TorchFunctionMode):
+    """Inside, ReLU is a softplus, which has a second derivative."""
+
+    def __init__(self, beta: float) -> None:
+        super().__init__()
+        self.beta = beta
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if func in RELU:
+            value = args[0] if args else (kwargs or {})["input"]
+            return functional.softplus(value, beta=self.beta)
+        return func(*args, **(kwargs or {}))
+
+
+RELU = {functional.relu, torch.relu, Tensor.relu, torch.relu_, Tensor.relu_, functional.relu_}

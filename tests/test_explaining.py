@@ -1,0 +1,168 @@
+"""What a run makes of explanations beyond their scores: given maps, stability, the attack on them, sharing, memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from fracbench import registry
+from fracbench.models import guard
+from fracbench.resolving import resolve
+from fracbench.robustness import Aimed, craft
+from fracbench.runner import Outcome, evaluate_model, record_of
+from fracbench.schema import ThreatModel
+from fracbench.summary import summarise
+from fracbench.testing import TinyNet
+from fracbench.threat import distance
+from torch import Tensor, nn
+from worlds import Bright, spec
+
+pytestmark = pytest.mark.usefixtures("blobs")
+
+FIELDS = {"submission": "bright", "title": "Bright", "authors": ["a"], "control": False, "training": {"data": "none"}}
+ENV = {"device": "cpu", "device_name": "x", "threads": 2}
+EXPLANATION = {"explanation_attack": {"name": "explanation", "params": {"steps": 5}}}
+
+
+def outcome(model: nn.Module, **changes: Any) -> Outcome:
+    found = evaluate_model(guard(model.eval(), 32), resolve(spec(**changes)), "cpu")
+    assert not found.failed, found.failed[0]["traceback"]
+    return found
+
+
+def row(model: nn.Module, **changes: Any) -> dict[str, Any]:
+    found = outcome(model, **changes)
+    return summarise(record_of(FIELDS, resolve(spec(**changes)), found, ENV, "id"), found.tables)
+
+
+def test_an_attack_on_explanations_moves_them_and_leaves_robustness_alone() -> None:
+    panel = {"panel": ["saliency"]}
+    bare, aimed = row(Bright(), **panel), row(Bright(), **panel, **EXPLANATION)
+    same = ("robust", "clean", "curve", "headline", "adversarial_epsilon", "flags")
+    assert all(bare[name] == aimed[name] for name in same) and bare["robust_alignment"] is None
+    found = aimed["robust_alignment"]
+    assert found["attempted"] == aimed["n"]["annotated"] and 0 < found["n"] <= found["attempted"]
+    assert found["clean"]["n"] == found["attacked"]["n"] == found["n"], "the same images before and after"
+    assert found["attacked"]["value"] < found["clean"]["value"]
+    assert aimed["stability"]["saliency"]["explanation"]["rank_correlation"]["n"] == found["n"]
+    assert "explanation" not in aimed["stability"]["centre"], "only the panel is attacked"
+
+
+@pytest.mark.parametrize("norm, epsilon", [("linf", 0.02), ("l2", 0.5)])
+@pytest.mark.parametrize("masked", [True, False])
+def test_it_stays_in_the_ball_and_takes_the_gradient_off(norm: Any, epsilon: float, masked: bool) -> None:
+    torch.manual_seed(0)
+    model = guard(TinyNet().eval(), 32)
+    images, labels = torch.rand(6, 1, 32, 32), torch.tensor([0, 1] * 3)
+    masks = torch.zeros(6, 32, 32, dtype=torch.bool)
+    masks[:, 8:16, 8:16] = True
+    attack, threat = registry.make("attacks", "explanation", {"steps": 20}), ThreatModel(norm, epsilon)
+    made = craft(model, Aimed(attack, masks) if masked else attack, images, labels, threat, torch.Generator())
+    assert (distance(images, made.images, norm) <= epsilon * (1 + 1e-4)).all()
+    clean, after = (model.network(of).argmax(1) for of in (images, made.images))
+    assert torch.equal(clean, after), "the answers stay"
+
+    def share(of: Tensor) -> Tensor:
+        given = of.clone().requires_grad_(True)
+        logits = model.network(given)
+        (gradient,) = torch.autograd.grad((logits[:, 1] - logits[:, 0]).sum(), given)
+        size = gradient.abs()[:, 0]
+        return (size * masks).sum((1, 2)) / size.sum((1, 2))
+
+    if masked:
+        assert (share(made.images) < share(images)).all()
+
+
+def test_images_whose_answer_changed_are_left_out() -> None:
+    class Flips:
+        """Returns images that every other one of is answered otherwise."""
+
+        keeps_prediction = True
+        passes = (0, 0)
+
+        def __call__(self, model: Any, images: Tensor, *given: Any, generator: Any, masks: Tensor) -> Tensor:
+            assert masks.shape == images[:, 0].shape and masks.any()
+            changed = images.clone()
+            changed[::2] = 0
+            return changed
+
+    registry.register("attacks", "flips")(Flips)
+    threat = {"norm": "linf", "epsilon": "120/255"}
+    try:
+        found = row(Bright(), explanation_attack={"name": "flips"}, threat=threat, attacks=[{"name": "fgsm"}])
+    finally:
+        registry.unregister("attacks", "flips")
+    aimed = found["robust_alignment"]
+    assert 0 < aimed["n"] < aimed["attempted"]
+
+
+def test_given_maps_stand_beside_explainers() -> None:
+    found = row(Bright(), given=["reader", "mean_mask"])
+    reader, mean = (found["alignment"][name]["relevance_rank_accuracy"]["clean"] for name in ("reader", "mean_mask"))
+    centre = found["alignment"]["centre"]["relevance_rank_accuracy"]["clean"]
+    assert reader["n"] == mean["n"] == centre["n"] and reader["calibrated"] > 0.3 > mean["calibrated"]
+    record = outcome(Bright(), given=["reader"]).cells
+    (notes,) = {cell["notes"]["reader"] for cell in record if cell["explainer"] == "reader"}
+    assert "for want of a second annotator" in notes
+
+
+def test_without_annotated_training_images_there_is_no_mean_mask(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = resolve(spec(given=["mean_mask"]))
+    monkeypatch.setattr(type(job.dataset), "splits", ("test",))
+    found = evaluate_model(guard(Bright().eval(), 32), job, "cpu")
+    states = {(c["status"], c["error"]) for c in found.cells if c["explainer"] == "mean_mask"}
+    assert states == {("unsupported", "the dataset has no annotated training images")}
+
+
+def test_outcomes_part_the_attacked_images() -> None:
+    found = row(Bright())
+    parts = {name: of["saliency"]["hit"] for name, of in found["alignment_by_outcome"].items()}
+    for attack in ("fgsm", "autoattack"):
+        counts = [parts[name].get(attack, {"n": 0})["n"] for name in ("survived", "flipped")]
+        assert sum(counts) == parts["true_positives"]["clean"]["n"], "of the images that are right without attack"
+    assert found["spread"]["normal"]["saliency"]["concentration"]["n"] == found["n"]["normal"]
+
+
+def test_explainers_share_one_backward_pass_and_models_share_nothing() -> None:
+    both = {"explainers": [{"name": "saliency"}, {"name": "input_x_gradient"}], "panel": ["saliency"]}
+    first = outcome(Bright(), **both)
+    cost = {(c["explainer"], c["attack"]): c["backward"] for c in first.cells if c["kind"] == "explain"}
+    assert cost["saliency", "clean"] > 0 and cost["input_x_gradient", "clean"] == 0
+    assert cost["saliency", "fgsm"] > 0 and cost["input_x_gradient", "fgsm"] == 0
+    torch.manual_seed(0)
+    other, alone = TinyNet(), {"explainers": [{"name": "input_x_gradient"}], "panel": ["input_x_gradient"]}
+    after, single = outcome(other, **both), outcome(other, **alone)
+    key = ["image", "attack", "explainer"]
+    wanted = single.tables["alignment"].set_index(key)
+    pd.testing.assert_frame_equal(after.tables["alignment"].set_index(key).loc[wanted.index, ["auc"]], wanted[["auc"]])
+
+
+class Greedy(Bright):
+    """Has memory for two images at a time."""
+
+    limit = 2
+
+    def forward(self, images: Tensor) -> Tensor:
+        if len(images) > self.limit:
+            raise torch.OutOfMemoryError("out of memory")
+        return super().forward(images)
+
+
+def test_the_micro_batch_shrinks_until_memory_suffices_and_the_record_says_so() -> None:
+    model, enough = guard(Greedy().eval(), 32, micro_batch=8), guard(Bright().eval(), 32, micro_batch=8)
+    job = resolve(spec())
+    found, wanted = evaluate_model(model, job, "cpu"), evaluate_model(enough, job, "cpu")
+    assert not found.failed and {cell["micro_batch"] for cell in found.cells} == {2}
+    assert {cell["micro_batch"] for cell in wanted.cells} == {8}
+    for name in ("auc", "hit"):
+        np.testing.assert_allclose(found.tables["alignment"][name], wanted.tables["alignment"][name], atol=1e-4)
+
+
+def test_a_network_without_memory_for_one_image_fails_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = guard(Greedy().eval(), 32, micro_batch=8)
+    monkeypatch.setattr(Greedy, "limit", 0)
+    found = evaluate_model(model, resolve(spec()), "cpu")
+    assert found.failed and all("OutOfMemoryError" in c["error"] or "builds on" in c["error"] for c in found.failed)
