@@ -21,8 +21,8 @@ def test_a_module_is_evaluated_saved_and_left_as_it_was(tmp_path: Path) -> None:
     result = fracbench.evaluate(network, "smoke", limit=8, budget=0.5, name="tiny-net")
     assert network.training and all(p.requires_grad and p.grad is None for p in network.parameters())
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
-    assert set(result.predictions.attack) == {"clean", "fgsm", "pgd", "autoattack", "apgd-margin"}
-    assert len(result.alignment[result.alignment.attack == "clean"]) == 8 * 8, "8 images by 8 explainers"
+    assert set(result.predictions.attack) == {"clean", "fgsm", "pgd", "autoattack", "apgd-margin", "explanation"}
+    assert len(result.alignment[result.alignment.attack == "clean"]) == 8 * 9, "8 images by 8 explainers and the reader"
     assert result.summary["custom"] and result.summary["unranked_because"] == ["custom run"]
     assert repr(result).startswith("<fracbench.Result tiny-net on smoke-custom: headline 0.") and "\n" not in repr(
         result
@@ -75,7 +75,7 @@ def test_a_cell_that_fails_is_told_and_unranks(capsys: pytest.CaptureFixture[str
 def test_changed_attacks_and_explainers_make_it_custom() -> None:
     result = fracbench.evaluate(TinyNet(), "smoke", attacks=["fgsm"], explainers=["saliency", "random"])
     assert result.summary["unranked_because"] == ["custom run"] and result.summary["panel"] == ["saliency"]
-    assert set(result.alignment.explainer) == {"saliency", "random"}
+    assert set(result.alignment.explainer) == {"saliency", "random", "reader"}
     assert result.summary["n"]["images"] == 16
 
 

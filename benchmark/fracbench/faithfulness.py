@@ -41,7 +41,7 @@ def faithfulness(model: Guarded, images: Images, maps: Maps) -> dict[str, Scores
         device = str(images.device)
         flipped = flipping(model=model, softmax=True, device=device, channel_first=True, **given)
         flipped = np.asarray(flipped).reshape(len(x), -1).mean(1)  # its own area under the curve needs an older numpy
-        gini = quantus.Sparseness(**common)(model=None, **given)
+        gini = quantus.Sparseness(**common | {"abs": True})(model=None, **given)
     for name, values in zip(FAITHFULNESS, (flipped, gini), strict=True):
         scores[name][marked] = torch.tensor(np.asarray(values, dtype=np.float32), device=maps.device)
     return scores

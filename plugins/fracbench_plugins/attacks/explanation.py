@@ -65,9 +65,9 @@ class ExplanationAttack:
             with Softplus(self.beta):
                 given = current.detach().requires_grad_(True)
                 _, smooth = _margin_gradient(model, given, follow=True)
-                (direction,) = torch.autograd.grad(_share(smooth, on).sum(), given, allow_unused=True)
-            if direction is None:  # a gradient that is the same everywhere
-                break
+                if not smooth.requires_grad:  # a gradient that is the same everywhere cannot be moved
+                    break
+                (direction,) = torch.autograd.grad(_share(smooth, on).sum(), given)
             step = self.rel_step_size * threat.epsilon * steepest(direction, threat.norm)
             current = project(images, current.detach() - step, threat)
             margin, gradient = _margin_gradient(model, current)
