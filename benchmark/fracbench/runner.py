@@ -150,6 +150,10 @@ def _assemble(
         images = images.merge(references, on="image", how="left")
     if predictions.empty:
         predictions = pd.DataFrame(columns=PREDICTION_COLUMNS).astype(dict.fromkeys(TRUTHS, bool))
+    for name in [
+        name for name in PREDICTION_COLUMNS if name not in predictions
+    ]:  # only clean cells have them, and all have failed
+        predictions[name] = pd.NA
     if alignment.empty:
         alignment = pd.DataFrame(columns=[*ALIGNMENT_COLUMNS, *job.spec.metrics])
     predictions = carried_over(predictions, job.spec.threat.norm)
