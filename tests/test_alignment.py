@@ -12,6 +12,7 @@ from analytic import SmallNet, images
 from fracbench import alignment, registry
 from fracbench.errors import InputError
 from fracbench.models import guard
+from fracbench.otsu import otsu
 from scipy.stats import rankdata
 from skimage.filters import threshold_otsu
 from torch import nn
@@ -191,3 +192,17 @@ def test_activations_in_place_overwrite_nothing_an_explainer_reads() -> None:
         wanted = layers[0](given)[:, 0].abs()
     torch.testing.assert_close(explained.maps, wanted / wanted.amax((1, 2), keepdim=True))
     assert layers[1].inplace, "as it was"
+
+
+def test_a_mask_of_everything_and_a_mask_of_one_pixel() -> None:
+    maps, masks = tie_free(2), torch.zeros(2, 32, 32, dtype=torch.bool)
+    masks[0] = True
+    masks[1, 5, 6] = True
+    maps[1] = maps[1].clamp_max(0.9)
+    maps[1, 5, 6] = 1
+    scores = alignment.score(maps, masks)
+    for name in alignment.METRICS:
+        wanted = {"auc": 0.5, "iou": float((maps[0] > otsu(maps[:1])[0]).float().mean())}.get(name, 1.0)
+        assert float(scores[name][0]) == pytest.approx(wanted, abs=1e-6), name
+    assert scores["pointing_game"][1] == scores["relevance_rank_accuracy"][1] == scores["auc"][1] == 1
+    assert float(scores["relevance_mass_accuracy"][1]) == pytest.approx(1 / float(maps[1].sum()), rel=1e-5)
