@@ -24,7 +24,6 @@ PACKAGES = (
     "torchvision",
     "timm",
     "captum",
-    "grad-cam",
     "quantus",
     "pyautoattack",
     "numpy",

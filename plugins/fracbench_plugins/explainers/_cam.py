@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from fracbench.contracts import MarginModel, Unsupported
-from fracbench.tensors import Attributions, Images
+from fracbench.tensors import Images
 from torch import Tensor, nn
 
 from fracbench_plugins.explainers._layers import find_layer
@@ -50,14 +50,3 @@ def _read(margin_model: MarginModel, module: nn.Module, images: Images) -> tuple
     if gradient is None:
         raise Unsupported("no gradient of the fracture margin reaches it")
     return out, gradient
-
-
-def by_package(method: Any, activations: Tensor, gradients: Tensor) -> Attributions:
-    """The map of a class of pytorch_grad_cam, on the layer's grid and with its sign.
-
-    Only its formula is asked: the package's own run resizes maps to the image and cuts and rescales them, which
-    here the framework does. It is built on a stand-in, since it hooks the network that it is given.
-    """
-    formula = method(nn.Linear(1, 1), target_layers=[])
-    found = formula.get_cam_image(None, None, None, activations.cpu().numpy(), gradients.cpu().numpy(), False)
-    return torch.from_numpy(found).to(activations)

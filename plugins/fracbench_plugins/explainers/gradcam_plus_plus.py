@@ -1,4 +1,4 @@
-"""Grad-CAM++ (Chattopadhay et al. 2018, arXiv 1710.11063), by the package grad-cam."""
+"""Grad-CAM++ (Chattopadhay et al. 2018, arXiv 1710.11063)."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from typing import ClassVar, Literal
 
 from fracbench.contracts import MarginModel
 from fracbench.tensors import Attributions, Images
-from pytorch_grad_cam import GradCAMPlusPlus as PackageGradCAMPlusPlus
 
-from fracbench_plugins.explainers._cam import activations_and_gradients, by_package
+from fracbench_plugins.explainers._cam import activations_and_gradients
+
+LEAST = 1e-6  # as the package grad-cam has it, whose maps these are
 
 
 @dataclass(frozen=True)
 class GradCAMPlusPlus:
     """Channels of one layer weighted by a sum of their positive gradients; native grid: that layer's.
 
-    Each place counts in its own measure, for objects that appear in part or several times. ``layer`` and ``min_grid``
+    It depends on how large the logits are. Each place counts in its own measure, for objects that appear in part or several times. ``layer`` and ``min_grid``
     as in ``gradcam``.
     """
 
@@ -31,4 +32,7 @@ class GradCAMPlusPlus:
 
     def __call__(self, margin_model: MarginModel, images: Images) -> Attributions:
         activations, gradients = activations_and_gradients(margin_model, images, self.layer, self.min_grid)
-        return by_package(PackageGradCAMPlusPlus, activations, gradients)
+        total = activations.sum((2, 3), keepdim=True)
+        alpha = gradients**2 / (2 * gradients**2 + total * gradients**3 + LEAST)  # equation 19
+        weights = (gradients.clamp_min(0) * alpha).sum((2, 3), keepdim=True)
+        return (weights * activations).sum(1)

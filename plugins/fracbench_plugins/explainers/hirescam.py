@@ -1,4 +1,4 @@
-"""HiResCAM (Draelos and Carin 2020, arXiv 2011.08891), by the package grad-cam."""
+"""HiResCAM (Draelos and Carin 2020, arXiv 2011.08891)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import ClassVar, Literal
 
 from fracbench.contracts import MarginModel
 from fracbench.tensors import Attributions, Images
-from pytorch_grad_cam import HiResCAM as PackageHiResCAM
 
-from fracbench_plugins.explainers._cam import activations_and_gradients, by_package
+from fracbench_plugins.explainers._cam import activations_and_gradients
 
 
 @dataclass(frozen=True)
@@ -31,4 +30,4 @@ class HiResCAM:
 
     def __call__(self, margin_model: MarginModel, images: Images) -> Attributions:
         activations, gradients = activations_and_gradients(margin_model, images, self.layer, self.min_grid)
-        return by_package(PackageHiResCAM, activations, gradients)
+        return (gradients * activations).sum(1)

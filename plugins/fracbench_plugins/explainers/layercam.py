@@ -1,4 +1,4 @@
-"""LayerCAM (Jiang et al. 2021, doi 10.1109/TIP.2021.3089943), by the package grad-cam."""
+"""LayerCAM (Jiang et al. 2021, doi 10.1109/TIP.2021.3089943)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import ClassVar, Literal
 
 from fracbench.contracts import MarginModel
 from fracbench.tensors import Attributions, Images
-from pytorch_grad_cam import LayerCAM as PackageLayerCAM
 
-from fracbench_plugins.explainers._cam import activations_and_gradients, by_package
+from fracbench_plugins.explainers._cam import activations_and_gradients
 
 
 @dataclass(frozen=True)
@@ -30,4 +29,4 @@ class LayerCAM:
 
     def __call__(self, margin_model: MarginModel, images: Images) -> Attributions:
         activations, gradients = activations_and_gradients(margin_model, images, self.layer, self.min_grid)
-        return by_package(PackageLayerCAM, activations, gradients)
+        return (gradients.clamp_min(0) * activations).sum(1)
