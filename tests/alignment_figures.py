@@ -1,8 +1,9 @@
-"""Figures on alignment that notes and docs quote: ``python tests/alignment_figures.py parity|calibrated|attacked``.
+"""Figures on alignment that notes and docs quote: ``python tests/alignment_figures.py parity|calibrated|attacked|cascade``.
 
 ``parity``: largest differences from Quantus and captum called directly. ``calibrated``: an oracle map, a random map and
 the centre prior at three sizes of lesion and on three grids. ``attacked STARTER...``: what the attack on explanations
-does to the panel of phantom-v1, on its fractured test images.
+does to the panel of phantom-v1, on its fractured test images. ``cascade STARTER...``: how alike maps stay while weights
+are drawn anew from the output backwards (Adebayo et al. 2018).
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ import torch
 from fracbench import alignment, references, registry, specs
 from fracbench.alignment_scores import under_explanation_attack, with_references
 from fracbench.contracts import MarginModel
+from fracbench.data import load
 from fracbench.models import guard
 from fracbench.resolving import resolve
 from fracbench.runner import evaluate_model
 from fracbench.schema import BenchmarkSpec
+from fracbench.stability import stability
 from fracbench.submissions import discover, load_model, starters_dir
 from fracbench.testing import TinyNet
 from torch.nn import functional
@@ -127,13 +130,34 @@ def attacked(names: list[str]) -> None:
             print(f"{entry.name:<26}{what:<22}{' -> '.join(parts)}  hit {hits}  {counted}", flush=True)
 
 
+def cascade(names: list[str], images: int = 32) -> None:
+    job = resolve(specs.load("phantom-v1"))
+    samples = [s for batch in job.batches for s in batch if s.label == 1][:images]
+    batch = load(job.dataset, samples, job.spec.image_size)
+    depths = (0.2, 0.4, 0.6, 0.8, 1.0)
+    print(
+        f"rank correlation with the trained network's map, {len(samples)} fractured images; share of layers drawn anew"
+    )
+    print(f"{'starter':<28}{'explainer':<22}" + "".join(f"{depth:>8}" for depth in depths))
+    for entry in discover(starters_dir(), None, names):
+        model = load_model(entry, job.spec.image_size, "cpu", job.spec.logical_batch)
+        for name in ("saliency", "integrated_gradients", "gradcam"):
+            whole = alignment.explain(registry.make("explainers", name, {}), model, batch.images, batch.valid).maps
+            values = []
+            for depth in depths:
+                drawn = registry.make("explainers", "randomised", {"explainer": name, "depth": depth})
+                maps = alignment.explain(drawn, model, batch.images, batch.valid).maps
+                values.append(float(stability(whole, maps, batch.valid)["rank_correlation"].nanmean()))
+            print(f"{entry.name:<28}{name:<22}" + "".join(f"{value:>8.3f}" for value in values), flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("figure", choices=["parity", "calibrated", "attacked"])
+    parser.add_argument("figure", choices=["parity", "calibrated", "attacked", "cascade"])
     parser.add_argument("starters", nargs="*")
     given = parser.parse_args()
-    if given.figure == "attacked":
-        attacked(given.starters)
+    if given.figure in ("attacked", "cascade"):
+        {"attacked": attacked, "cascade": cascade}[given.figure](given.starters)
     else:
         {"parity": parity, "calibrated": calibrated}[given.figure]()
 

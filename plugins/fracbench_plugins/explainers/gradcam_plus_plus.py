@@ -17,8 +17,8 @@ LEAST = 1e-6  # as the package grad-cam has it, whose maps these are
 class GradCAMPlusPlus:
     """Channels of one layer weighted by a sum of their positive gradients; native grid: that layer's.
 
-    It depends on how large the logits are. Each place counts in its own measure, for objects that appear in part or several times. ``layer`` and ``min_grid``
-    as in ``gradcam``.
+    It depends on how large the logits are. Each place counts in its own measure, for objects that appear in part or
+    several times. ``layer`` and ``min_grid`` as in ``gradcam``.
     """
 
     layer: str | None = None
