@@ -1,4 +1,4 @@
-"""Figures on alignment that notes and docs quote: ``python tests/alignment_figures.py parity|calibrated|attacked|cascade``.
+"""Figures on alignment that notes quote: ``python tests/alignment_figures.py parity|calibrated|attacked|cascade``.
 
 ``parity``: largest differences from Quantus and captum called directly. ``calibrated``: an oracle map, a random map and
 the centre prior at three sizes of lesion and on three grids. ``attacked STARTER...``: what the attack on explanations
