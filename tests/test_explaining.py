@@ -76,6 +76,17 @@ def test_it_stays_in_the_ball_and_takes_the_gradient_off(norm: Any, epsilon: flo
         assert (share(made.images) < share(images)).all()
 
 
+def test_networks_with_fused_attention_are_attacked_too() -> None:
+    torch.manual_seed(0)
+    options = {"img_size": 32, "patch_size": 8, "depth": 2, "embed_dim": 24, "num_heads": 2}
+    network = registry.make("models", "timm", {"architecture": "vit_tiny_patch16_224", "options": options}).eval()
+    images, masks = torch.rand(2, 1, 32, 32), torch.zeros(2, 32, 32, dtype=torch.bool)
+    masks[:, 8:16, 8:16] = True
+    attack = Aimed(registry.make("attacks", "explanation", {"steps": 3}), masks)
+    made = craft(guard(network, 32), attack, images, torch.tensor([0, 1]), ThreatModel("linf", 0.02), torch.Generator())
+    assert (made.images != images).any()
+
+
 def test_images_whose_answer_changed_are_left_out() -> None:
     class Flips:
         """Returns images that every other one of is answered otherwise."""

@@ -14,6 +14,7 @@ from fracbench.tensors import Images, Labels, Masks, Scores
 from fracbench.threat import project
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 from fracbench_plugins.attacks._fields import at_least_one, positive
@@ -62,7 +63,7 @@ class ExplanationAttack:
         current = project(images, images + 0.1 * threat.epsilon * noise, threat)
         best, least = current.clone(), torch.full((len(images),), torch.inf, device=images.device)
         for _ in range(self.steps):
-            with Softplus(self.beta):
+            with Softplus(self.beta), sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivative
                 given = current.detach().requires_grad_(True)
                 _, smooth = _margin_gradient(model, given, follow=True)
                 if not smooth.requires_grad:  # a gradient that is the same everywhere cannot be moved
