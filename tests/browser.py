@@ -75,10 +75,10 @@ def settle(page: Page) -> None:
     assert page.locator("[data-testid=stException]").count() == 0, page.inner_text("body")
 
 
-def cells(page: Page) -> list[str]:
-    """Texts of the cells of all tables on the page."""
-    page.wait_for_function(  # ranking and explainers, each drawn
-        "(tables => tables.length == 2 && tables.every(table => table.querySelector('[role=gridcell]')))"
+def cells(page: Page, tables: int = 2) -> list[str]:
+    """Texts of the cells of all tables on the page, when as many as there are have been drawn."""
+    page.wait_for_function(
+        f"(tables => tables.length == {tables} && tables.every(table => table.querySelector('[role=gridcell]')))"
         "([...document.querySelectorAll('[data-testid=stDataFrame]')])"
     )
     return page.locator("[role=gridcell]").all_text_contents()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,12 @@ from typing import Any
 import pytest
 from conftest import STARTERS, Command
 from fracbench.board import read_board
+from fracbench.errors import InputError
 from fracbench.printing import print_board
+from fracbench.row import check_row
 from fracbench.schema import SCHEMA_VERSION
 from fracbench.submissions import discover
+from test_printing import board as made_board
 
 STARTED = [entry.name for entry in discover(STARTERS, None) if "smoke" in entry.submission.benchmarks]
 FORGED = {
@@ -54,6 +58,14 @@ def test_a_forged_or_broken_summary_is_never_ranked(how: str, smoke: Path, tmp_p
         {"headline": {"value": "high"}},
         {"n": {}},
         {"alignment": {"saliency": {"hit": {"clean": 3}}}},
+        {"alignment": {"saliency": {"hit": {"clean": {"raw": 1.0, "chance": 0.1, "ceiling": 1.0, "calibrated": 1.0}}}}},
+        {"alignment_by_outcome": {"survived": {}, "flipped": {}}},
+        {"calibrated_alignment": {"value": 0.5, "low": 0.4, "high": 0.6}},
+        {"robust_alignment": {"attack": "explanation", "attempted": 8, "n": 8}},
+        {"stability": {"saliency": {"fgsm": {"rank_correlation": {"value": "high", "n": 8}}}}},
+        {"stability": {"saliency": {"fgsm": {"rank_correlation": {"value": math.nan, "n": 8}}}}},
+        {"faithfulness": {"saliency": {"pixel_flipping": 0.1, "sparseness": 0.9}}},
+        {"spread": {"healthy": {}}},
         {"flags": [{"name": "x"}]},
     ],
 )
@@ -67,6 +79,18 @@ def test_a_summary_of_another_shape_is_left_out_with_one_line(
     assert len(board.rows) == len(STARTED) - 1 and len(board.boards()) == 1
     (line,) = board.broken
     assert line.startswith(f"{file}: not a summary of fracbench ({next(iter(change))}") and "\n" not in line
+
+
+READ = ["alignment", "alignment_by_outcome", "calibrated_alignment", "robust_alignment", "stability", "faithfulness",
+        "spread", "panel"]  # fmt: skip
+
+
+@pytest.mark.parametrize("missing", READ)
+def test_a_summary_without_what_the_alignment_page_reads_is_left_out(missing: str) -> None:
+    (row, _) = made_board().rows
+    check_row(row, "summary.json")
+    with pytest.raises(InputError, match=rf"not a summary of fracbench \({missing}: Field required\)"):
+        check_row({key: value for key, value in row.items() if key != missing}, "summary.json")
 
 
 def test_a_summary_nested_without_end_is_left_out(tmp_path: Path) -> None:

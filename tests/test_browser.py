@@ -1,4 +1,4 @@
-"""The first page of the leaderboard, in a real browser."""
+"""The pages of the leaderboard, in a real browser."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from browser import cells, opened, require_chromium, served, settle
 from conftest import Command
 from fracbench.store import ResultFolder
+from fracbench_leaderboard.alignment_tables import CALIBRATED
 from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
@@ -71,6 +73,44 @@ def test_the_robustness_page_shows_the_curve_what_attacks_achieved_and_flags(smo
         choose(page, "Model", "fake-defence")
         expect(page.locator("body")).to_contain_text("zero_gradient: the gradient is zero")
         expect(page.locator("body")).to_contain_text("the adaptive attack has answered it")
+
+
+def test_the_alignment_page_shows_what_the_files_say(smoke: Path, command: Command) -> None:
+    name = "phantom-resnet-pgd-at"
+    summary = ResultFolder(smoke / name / "smoke", name, "smoke").summary()
+    assert summary is not None
+    outcomes = summary["alignment_by_outcome"]
+
+    def line(*parts: dict[str, Any]) -> list[str]:
+        return [cell for of in parts for cell in (*(f"{of[key]:.3f}" for key in CALIBRATED), str(of["n"]))]
+
+    with (
+        served(command.start, "--submissions", ".", "--results", smoke) as address,
+        opened(f"{address}/alignment?model={name}&metric=auc&attack=pgd") as page,
+    ):
+        page.wait_for_selector("text=With and without a fracture")
+        settle(page)
+        shown = cells(page, 5)
+        clean, attacked, *_ = (place for place, cell in enumerate(shown) if cell == "saliency")
+        first = summary["alignment"]["saliency"]["auc"]["clean"], outcomes["true_positives"]["saliency"]["auc"]["clean"]
+        second = (outcomes[part]["saliency"]["auc"]["pgd"] for part in ("survived", "flipped"))
+        assert shown[clean + 1 : clean + 11] == line(*first)
+        assert shown[attacked + 1 : attacked + 11] == line(*second)
+        stable, faithful = summary["stability"]["gradcam"], summary["faithfulness"]["saliency"]
+        for mean in (stable["pgd"]["top_overlap"], faithful["sparseness"],
+                     summary["spread"]["normal"]["occlusion"]["outside_anatomy"]):  # fmt: skip
+            assert f"{mean['value']:.3f} (n = {mean['n']})" in shown
+        assert "– (n = 0)" in shown, "a reader marks nothing on a normal image"
+        for half in (summary["robust_alignment"][when] for when in ("clean", "attacked")):
+            told = f"{half['value']:.3f} [{half['low']:.3f}, {half['high']:.3f}] (n = {half['n']})"
+            expect(page.locator("body")).to_contain_text(told)
+        assert page.locator("[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg").count() == 1
+        choose(page, "Attack", "explanation")
+        mean = stable["explanation"]["rank_correlation"]
+        assert f"{mean['value']:.3f} (n = {mean['n']})" in cells(page, 5)
+        choose(page, "Metric", "instance_hit")
+        expect(page, "the view is a link").to_have_url(re.compile("metric=instance_hit"))
+        expect(page.locator("body")).to_contain_text("without a calibrated score: ")
 
 
 def test_real_radiographs_say_that_these_models_never_saw_any(smoke: Path, tmp_path: Path, command: Command) -> None:

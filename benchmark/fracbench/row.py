@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -10,7 +10,7 @@ from fracbench.errors import InputError
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
 
 class _Score(_Part):
@@ -123,6 +123,61 @@ class _Contributions(_Part):
         return self
 
 
+class _Mean(_Part):
+    value: float | None
+    n: int
+
+
+class _Panel(_Score):
+    n: int
+
+
+class _Calibrated(_Part):
+    raw: float | None
+    chance: float | None
+    ceiling: float | None
+    calibrated: float | None
+    n: int
+
+
+_Alignment = dict[str, dict[str, dict[str, _Calibrated]]]  # of explainer, metric, and attack or ``clean``
+
+
+class _ByOutcome(_Part):
+    true_positives: _Alignment
+    survived: _Alignment
+    flipped: _Alignment
+
+
+class _Hits(_Part):
+    clean: float | None
+    attacked: float | None
+
+
+class _RobustAlignment(_Part):
+    attack: str
+    attempted: int
+    n: int
+    clean: _Panel
+    attacked: _Panel
+    hit: _Hits
+
+
+class _Stability(_Part):
+    rank_correlation: _Mean
+    top_overlap: _Mean
+
+
+class _Faithfulness(_Part):
+    pixel_flipping: _Mean
+    sparseness: _Mean
+
+
+class _Spread(_Part):
+    concentration: _Mean
+    outside_anatomy: _Mean
+
+
 class Row(_Part):
     """The fields of ``summary.json`` that the board reads."""
 
@@ -160,8 +215,13 @@ class Row(_Part):
     at_specificity: _AtSpecificity
     further_threats: list[_FurtherThreat]
     corruptions: _Corruptions
-    calibrated_alignment: _Score
-    alignment: dict[str, dict[str, dict[str, dict[str, float | int | None]]]]
+    calibrated_alignment: _Panel
+    alignment: _Alignment
+    alignment_by_outcome: _ByOutcome
+    robust_alignment: _RobustAlignment | None
+    stability: dict[str, dict[str, _Stability]]
+    faithfulness: dict[str, _Faithfulness]
+    spread: dict[Literal["fractured", "normal"], dict[str, _Spread]]
 
 
 def check_row(summary: dict[str, Any], where: str) -> None:

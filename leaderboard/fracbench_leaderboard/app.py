@@ -8,7 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from fracbench_leaderboard.views import ranking, robustness
+from fracbench_leaderboard.views import alignment, ranking, robustness
 
 
 def main() -> None:
@@ -21,6 +21,7 @@ def main() -> None:
     pages = [
         st.Page(partial(ranking.show, *given), title="Ranking", url_path="ranking", default=True),
         st.Page(partial(robustness.show, *given), title="Robustness", url_path="robustness"),
+        st.Page(partial(alignment.show, *given), title="Alignment", url_path="alignment"),
     ]
     st.navigation(pages, position="top").run()
 

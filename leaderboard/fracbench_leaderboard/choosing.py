@@ -1,7 +1,8 @@
-"""What every page begins with: what could not be read, and which board is looked at."""
+"""What the reader chooses: which board is looked at, after what could not be read, and which of its models."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
@@ -27,3 +28,14 @@ def choose_board(board: Board) -> list[dict[str, Any]]:
     }
     options = sorted(names, key=lambda name: not name.startswith("phantom-v1, "))
     return board.of(names[st.selectbox("Benchmark and data", options, key="board", bind="query-params")])
+
+
+def by_name(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The rows of a board by what they are called where a reader chooses among them."""
+    return {f"{row['submission']}{' (trial)' if row['custom'] else ''}": row for row in rows}
+
+
+def choose_model(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The row of the model that the user chose."""
+    named = by_name(rows)
+    return named[st.selectbox("Model", list(named), key="model", bind="query-params")]

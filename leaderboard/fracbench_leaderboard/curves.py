@@ -9,7 +9,7 @@ import altair as alt
 import pandas as pd
 from fracbench.schema import parse_epsilon
 
-from fracbench_leaderboard.figures import kind_of
+from fracbench_leaderboard.figures import colour_by_name, kind_of
 
 
 def curves(rows: Sequence[Mapping[str, Any]]) -> alt.LayerChart | None:
@@ -36,8 +36,7 @@ def curves(rows: Sequence[Mapping[str, Any]]) -> alt.LayerChart | None:
         .mark_line(point=True)
         .encode(
             x=x, y=y,
-            color=alt.Color("name:N", title=None, scale=alt.Scale(scheme="tableau20"),
-                            legend=alt.Legend(orient="right", labelLimit=260)),
+            color=colour_by_name(),
             strokeDash=alt.StrokeDash("kind:N", title=None, scale=alt.Scale(domain=["ranked", "control", "unranked"],
                                                                             range=[[1, 0], [6, 3], [2, 3]])),
             opacity=alt.condition(chosen, alt.value(1.0), alt.value(0.08)),

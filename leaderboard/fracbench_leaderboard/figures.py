@@ -20,6 +20,12 @@ def kind_of(row: Mapping[str, Any]) -> str:
     return "control" if row["control"] else "ranked" if row["rank"] is not None else "unranked"
 
 
+def colour_by_name() -> alt.Color:
+    """A colour for each of up to twenty entries, named in a legend."""
+    legend = alt.Legend(orient="right", labelLimit=260)
+    return alt.Color("name:N", title=None, scale=alt.Scale(scheme="tableau20"), legend=legend)
+
+
 def scatter(rows: Sequence[Mapping[str, Any]]) -> alt.LayerChart | None:
     """Robust balanced accuracy against calibrated alignment, with 95 % intervals; None without points."""
     points = [

@@ -7,13 +7,15 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
-from fracbench.board import read_board
+from fracbench.board import Board
 
-from fracbench_leaderboard.choosing import choose_board
+from fracbench_leaderboard.choosing import choose_model
 from fracbench_leaderboard.figures import enlarge, overlay, scatter
+from fracbench_leaderboard.frame import show_page
 from fracbench_leaderboard.reading import read_gallery
 from fracbench_leaderboard.table import explainer_table, ranking_table
 
+ABOUT = "Fracture classifiers, ranked by whether they survive attack **and** look at the fracture."
 PICTURES = 5
 INPUTS = {"clean": "clean", "strongest": "strongest attempt"}
 TERMS = """
@@ -34,16 +36,12 @@ TERMS = """
 
 def show(submissions: Path, results: Path | None) -> None:
     """Draw the page from what lies in the results folders now."""
-    st.title("fracbench")
-    st.write("Fracture classifiers, ranked by whether they survive attack **and** look at the fracture.")
-    board = read_board(submissions, results)
-    rows = choose_board(board)
-    if not rows:
-        return
+    show_page("fracbench", _draw, TERMS, submissions, results, ABOUT)
+
+
+def _draw(board: Board, rows: list[dict[str, Any]]) -> None:
     _show_ranking(rows)
     _show_case(rows)
-    with st.expander("What the words mean"):
-        st.markdown(TERMS)
 
 
 def _show_ranking(rows: list[dict[str, Any]]) -> None:
@@ -83,9 +81,9 @@ def _picture(gallery: pd.DataFrame, condition: str, kind: str, explainer: str = 
 
 def _show_case(rows: list[dict[str, Any]]) -> None:
     st.subheader("One case")
-    by_name = {f"{row['submission']}{' (trial)' if row['custom'] else ''}": row for row in rows}
     columns = st.columns(4)
-    row = by_name[columns[0].selectbox("Model", list(by_name), key="model", bind="query-params")]
+    with columns[0]:
+        row = choose_model(rows)
     gallery = read_gallery(row)
     if gallery.empty:
         st.write("This entry came without a gallery.")

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import streamlit as st
-from fracbench.board import drops, read_board
+from fracbench.board import Board, drops
 
 from fracbench_leaderboard import robustness_tables as tables
-from fracbench_leaderboard.choosing import choose_board
+from fracbench_leaderboard.choosing import choose_model
 from fracbench_leaderboard.curves import curves
+from fracbench_leaderboard.frame import show_page
 
 TERMS = """
 - **Robust**: correct on the clean image and under every attack of the benchmark. **Worst case**: also under images that
@@ -30,11 +31,10 @@ TERMS = """
 
 def show(submissions: Path, results: Path | None) -> None:
     """Draw the page from what lies in the results folders now."""
-    st.title("Robustness")
-    board = read_board(submissions, results)
-    rows = choose_board(board)
-    if not rows:
-        return
+    show_page("Robustness", _draw, TERMS, submissions, results)
+
+
+def _draw(board: Board, rows: list[dict[str, Any]]) -> None:
     st.subheader("How accuracy falls as epsilon grows")
     chart = curves(rows)
     if chart is None:
@@ -46,15 +46,11 @@ def show(submissions: Path, results: Path | None) -> None:
     if shifted:
         st.subheader("Distribution shift")
         st.dataframe(tables.shifts(shifted), hide_index=True, height="content")
-    _show_model(rows)
-    with st.expander("What the words mean"):
-        st.markdown(TERMS)
-
-
-def _show_model(rows: list[dict[str, Any]]) -> None:
     st.subheader("One model")
-    by_name = {f"{row['submission']}{' (trial)' if row['custom'] else ''}": row for row in rows}
-    row = by_name[st.selectbox("Model", list(by_name), key="model", bind="query-params")]
+    _show_model(choose_model(rows))
+
+
+def _show_model(row: dict[str, Any]) -> None:
     for flag in row["flags"]:
         box = st.warning if flag["unranks"] and not flag["answered"] else st.info
         box(tables.told(flag))
