@@ -44,6 +44,7 @@ def ranking_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
                 "Robust bal. acc.": interval(row["robust"]["balanced_accuracy"]),
                 "Clean bal. acc.": interval(row["clean"]["balanced_accuracy"]),
                 "Calibrated alignment": interval(row["calibrated_alignment"]),
+                "Robust alignment": interval(row["robust_alignment"]["attacked"]) if row["robust_alignment"] else "",
                 "n": f"{row['n']['annotated']} + {row['n']['normal']}",
                 "Unranked because": "; ".join(row["unranked_because"]),
                 "Notes": notes(row),

@@ -29,6 +29,8 @@ TERMS = """
   that third parties sent, which the robust balanced accuracy in the table leaves out; see the Robustness page.
 - **Calibrated alignment**: relevance rank accuracy on clean images, 0 at chance and 1 at the best a map of that
   grid can reach, over the headline's explainers. The dashed line in the figure is chance.
+- **Robust alignment**, where it is measured: the same while an attack moves the explanation off the fracture and keeps
+  the answer; see the Alignment page.
 - Brackets are 95 % intervals (97.5 % for the two factors, so that the interval of their product holds at 95 %), by
   bootstrap over patients or groups (Wilson's where successes, failures or groups are few).
 """
