@@ -131,6 +131,13 @@ def test_iou_is_cut_where_scikit_image_cuts() -> None:
         assert value == pytest.approx((cut & inside).sum() / (cut | inside).sum(), abs=1e-6)
 
 
+@pytest.mark.parametrize("side", [4, 7, 16])
+def test_a_constant_map_on_any_grid_is_blank(side: int) -> None:
+    values = torch.linspace(0.01, 3, 50)[:, None, None].expand(-1, side, side)
+    _, blank = alignment.to_maps(values, "positive", torch.ones(50, 224, 224, dtype=torch.bool))
+    assert blank.all(), "rounding on the way to the image's size makes no map"
+
+
 def test_auc_equals_the_rank_formula() -> None:
     maps, masks = (tie_free(3) * 10).round() / 10, masks_of(3)
     for i, value in enumerate(alignment.score(maps, masks)["auc"].tolist()):

@@ -87,6 +87,51 @@ def test_networks_with_fused_attention_are_attacked_too() -> None:
     assert (made.images != images).any()
 
 
+ACTIVATIONS: dict[str, nn.Module | Any] = {
+    "relu": nn.ReLU(), "relu in place": nn.ReLU(inplace=True), "relu6": nn.ReLU6(), "leaky": nn.LeakyReLU(0.1),
+    "prelu": nn.PReLU(8), "hardtanh": nn.Hardtanh(), "clamp": lambda x: x.clamp(0, 1), "abs": torch.abs,
+    "clamp_min": lambda x: torch.clamp_min(x, 0.0), "gelu": nn.GELU(), "silu": nn.SiLU(),
+}  # fmt: skip
+
+
+class Plain(nn.Module):
+    """Two convolutions with an activation between."""
+
+    def __init__(self, activation: Any) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second = nn.Conv2d(1, 8, 5), nn.Conv2d(8, 8, 5)
+        self.activation, self.head = activation, nn.Linear(8, 2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.activation(self.second(self.activation(self.first(images)))).square().mean((2, 3)) * 20)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_of_straight_pieces_hide_no_direction(name: str) -> None:
+    images, masks = torch.rand(4, 1, 32, 32), torch.zeros(4, 32, 32, dtype=torch.bool)
+    masks[:, 8:16, 8:16] = True
+    attack = Aimed(registry.make("attacks", "explanation", {"steps": 15}), masks)
+    made, small = (
+        craft(guard(Plain(ACTIVATIONS[name]).eval(), 32, micro_batch=size), attack, images, torch.ones(4).long(),
+              ThreatModel("linf", 0.02), torch.Generator().manual_seed(0)).images
+        for size in (4, 2)
+    )  # fmt: skip
+    assert ((made - images).abs().amax((1, 2, 3)) > 0.015).all(), "it moved"
+    assert (made - small).abs().max() < 0.005, "in slices that are recomputed it goes the same way"
+
+
+def test_a_gradient_that_leads_nowhere_is_told_and_unranks_nothing() -> None:
+    flat = Plain(lambda x: x).eval()
+    flat.forward = lambda x: flat.head(flat.second(flat.first(x)).mean((2, 3)))  # type: ignore[method-assign]
+    job = resolve(spec(**EXPLANATION, panel=["saliency"]))
+    found = evaluate_model(guard(flat, 32), job, "cpu")
+    cells = {(c["kind"], c["status"]) for c in found.cells if c["attack"] == "explanation"}
+    assert cells == {("explanation", "unsupported"), ("explain", "unsupported")} and not found.failed
+    summary = summarise(record_of(FIELDS, job, found, ENV, "id"), found.tables)
+    assert summary["robust_alignment"] is None and "saliency is not supported" not in summary["unranked_because"]
+
+
 def test_images_whose_answer_changed_are_left_out() -> None:
     class Flips:
         """Returns images that every other one of is answered otherwise."""

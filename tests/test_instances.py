@@ -53,6 +53,10 @@ def test_the_line_runs_after_one_percent_of_the_pixels_and_ties_share() -> None:
     assert float(instance_scores(tied, near)["instance_hit"]) == pytest.approx((kept - 4) / 24)
     wide = [squares((9, 9), side=2)]  # two of its pixels tie: one of them is enough
     assert float(instance_scores(tied, wide)["instance_hit"]) == pytest.approx(1 - (12 / 24) * (11 / 23))
+    pair = [torch.cat([squares((10, 2), side=1), squares((10, 20), side=1)])]
+    found = instance_scores(tied, pair)
+    assert float(found["instance_recall"]) == pytest.approx(12 / 24)
+    assert float(found["instance_hit"]) == pytest.approx(1 - (12 / 24) * (11 / 23)), "one of the two is enough"
     mask = squares((10, 10), side=10)
     assert float(instance_scores(mask.float(), [mask])["instance_hit"]) == 1, "the mask itself finds its instance"
     assert float(instance_scores(torch.ones(1, 40, 40), near)["instance_hit"]) == 0

@@ -171,3 +171,12 @@ def test_plugins_are_frozen_and_their_parameters_have_defaults(kind: str) -> Non
 def test_timm_model_says_what_is_wrong(params: dict[str, object], says: str) -> None:
     with pytest.raises(InputError, match=says):
         registry.make("models", "timm", params)
+
+
+def test_deeplift_without_memory_is_no_matter_of_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("captum.attr.DeepLift.attribute", no_memory)
+    with pytest.raises(torch.OutOfMemoryError):
+        registry.make("explainers", "deeplift", {})(MarginModel(testing.TinyNet()), torch.rand(2, 1, 32, 32))

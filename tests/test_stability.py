@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from analytic import images
-from fracbench.faithfulness import FLIPPED, faithfulness
+from fracbench.faithfulness import faithfulness, flips
 from fracbench.models import guard
 from fracbench.otsu import otsu
 from fracbench.spread import anatomy, spread
@@ -39,8 +38,18 @@ def test_a_map_agrees_with_itself_and_not_with_its_opposite() -> None:
     same, opposite = stability(maps, 3 * maps + 1, WHOLE), stability(maps, 1 - maps, WHOLE)
     assert same["rank_correlation"].allclose(torch.ones(3)) and same["top_overlap"].allclose(torch.ones(3))
     assert opposite["rank_correlation"].allclose(-torch.ones(3)) and not opposite["top_overlap"].any()
-    blank = stability(maps, torch.zeros_like(maps), WHOLE)
-    assert all(values.isnan().all() for values in blank.values())
+    zero = torch.zeros_like(maps)
+    assert not any(values.any() for values in stability(maps, zero, WHOLE).values()), "nothing is left of a map"
+    assert all(values.isnan().all() for values in stability(zero, zero, WHOLE).values())
+
+
+def test_maps_of_few_pixels_have_only_those_in_common() -> None:
+    """Zeros are among no map's highest, however few pixels are above them."""
+    before, after = torch.zeros(2, 20, 20), torch.zeros(2, 20, 20)
+    before[0, 2, 2] = after[0, 9, 9] = 1
+    before[1, :2, :2], after[1, :2, 1:3] = 1, 1
+    assert stability(before, after, WHOLE[:2])["top_overlap"].tolist() == [0, 0.5]
+    assert stability(before, before, WHOLE[:2])["top_overlap"].tolist() == [1, 1]
 
 
 def test_overlap_of_maps_that_know_nothing_of_each_other_is_its_chance() -> None:
@@ -81,22 +90,32 @@ def test_a_map_that_drives_the_output_flips_it_sooner_than_one_that_does_not() -
     given[:, 0, 10:14, 20:24] = 1.0
     right, wrong = given[:, 0].clone(), given[:, 0].flip(2).flip(1)
     before = model.passes.copy()
-    good, bad = (faithfulness(model, given, maps) for maps in (right, wrong))
+    whole = torch.ones(4, 32, 32, dtype=torch.bool)
+    good, bad = (faithfulness(model, given, maps, whole) for maps in (right, wrong))
     spent = model.passes.minus(before)
-    assert spent.forward <= 2 * FLIPPED * 4 and spent.backward == 0
+    assert spent.forward <= 2 * (flips(32) + 2) * 4 and spent.backward == 0
     assert (good["pixel_flipping"] < bad["pixel_flipping"]).all()
-    blank = faithfulness(model, given, torch.zeros(4, 32, 32))
+    blank = faithfulness(model, given, torch.zeros(4, 32, 32), whole)
     assert all(values.isnan().all() for values in blank.values())
-    flat = faithfulness(model, given, torch.ones(4, 32, 32) + 1e-3 * right)
+    flat = faithfulness(model, given, torch.ones(4, 32, 32) + 1e-3 * right, whole)
     assert (good["sparseness"] > flat["sparseness"]).all() and flat["sparseness"].abs().max() < 0.01
+    half = whole.clone()
+    half[:, :, :16] = False
+    padded = faithfulness(model, given, (torch.ones(4, 32, 32) + 1e-3 * right) * half, half)
+    assert padded["sparseness"].abs().max() < 0.01, "padding makes no map sparse"
 
 
-def test_sizes_that_do_not_divide_into_equal_steps_are_flipped_all_the_same() -> None:
+@pytest.mark.parametrize("side, steps", [(128, 32), (224, 32), (256, 32), (101, 101), (23, 23)])
+def test_pixels_are_flipped_in_equal_steps(side: int, steps: int) -> None:
+    assert flips(side) == steps
+
+
+def test_flipped_pixels_are_black_also_where_no_pixel_was() -> None:
     class Mean(nn.Module):
         def forward(self, given: torch.Tensor) -> torch.Tensor:
             return given.mean((1, 2, 3))[:, None] * torch.tensor([[-1.0, 1.0]])
 
-    found = faithfulness(
-        guard(Mean(), 23), images(2)[:, :, :1, :1].expand(-1, -1, 23, 23).clone(), torch.rand(2, 23, 23)
-    )
-    assert found["pixel_flipping"].isfinite().all()
+    given = 0.4 + 0.4 * torch.rand(2, 1, 23, 23)
+    found = faithfulness(guard(Mean(), 23), given, torch.rand(2, 23, 23), torch.ones(2, 23, 23, dtype=torch.bool))
+    start = torch.sigmoid(2 * given.mean((1, 2, 3)))
+    assert ((found["pixel_flipping"] > 0.5) & (found["pixel_flipping"] < (start + 0.5) / 2 + 0.01)).all()

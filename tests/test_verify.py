@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from conftest import STARTERS
 from fracbench import specs
 from fracbench.resolving import resolve
 from fracbench.runner import evaluate_model
 from fracbench.store import TABLES, ResultFolder
 from fracbench.submissions import discover, load_model
+from fracbench_plugins.metrics import _quantus
 from test_cli import call
 
 NAME, OPTIONS = "phantom-resnet-standard", ("--benchmark", "smoke", "--submissions", STARTERS)
@@ -29,7 +31,9 @@ def test_a_run_of_this_machine_agrees_with_itself_and_with_quantus(results: Path
     done = call("verify", NAME, *OPTIONS, "--results", results, "--cells", 3, "--seed", 1)
     assert done.exit_code == 0, done.output
     lines = [line.split() for line in done.output.splitlines() if line.strip().startswith(("auc", "relevance_rank"))]
-    assert len(lines) == 2 and all(float(line[2]) == 0 for line in lines), "stored scores come out again"
+    assert len(lines) == 2 and all(int(line[1]) > 0 for line in lines)
+    assert all(float(line[2]) == 0 for line in lines), "stored scores come out again"
+    assert all(float(line[3]) < 1e-5 for line in lines), "and Quantus says the same"
 
 
 def test_a_changed_score_is_told(results: Path) -> None:
@@ -41,6 +45,12 @@ def test_a_changed_score_is_told(results: Path) -> None:
     folder.write(forged, run, summary)
     done = call("verify", NAME, *OPTIONS, "--results", results, "--cells", 1)
     assert done.exit_code == 1 and "differs in auc" in done.output, done.output
+
+
+def test_metrics_that_are_not_quantus_are_told(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_quantus, "scores", lambda metric, maps, masks, **_: torch.full((len(maps),), 0.123))
+    done = call("verify", NAME, *OPTIONS, "--results", results, "--cells", 1)
+    assert done.exit_code == 1 and "differs in pointing_game, relevance_mass_accuracy" in done.output, done.output
 
 
 def test_without_a_run_it_says_what_to_type(tmp_path: Path) -> None:

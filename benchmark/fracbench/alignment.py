@@ -72,11 +72,12 @@ def to_maps(attributions: Attributions, sign: str, valid: Masks) -> tuple[Maps, 
     finite = attributions.flatten(1).isfinite().all(1)
     signed = torch.where(finite[:, None, None], attributions, 0).float()
     maps = signed.abs() if sign == "absolute" else signed.clamp_min(0)
+    even = maps.amax((1, 2)) == maps.amin((1, 2))  # before rounding in between makes a constant map uneven
     maps = upsample(maps, *valid.shape[-2:])
     lowest = maps.masked_fill(~valid, torch.inf).amin((1, 2))
     maps = maps * valid
     highest = maps.amax((1, 2))
-    blank = ~finite | ~(highest > lowest)
+    blank = ~finite | even | ~(highest > lowest)
     scale = torch.where(blank, 1, highest)
     return torch.where(blank[:, None, None], 0, maps / scale[:, None, None]), blank
 

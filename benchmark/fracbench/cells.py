@@ -29,6 +29,7 @@ from fracbench.watch import time_limit
 
 # A cell hangs when it takes LEAST seconds and FACTOR times what its passes took on the clean images.
 LEAST, FACTOR, WITHOUT_MEASURE = 600.0, 50.0, 6 * 3600.0
+LEAST_TOGETHER = 2  # DeepLIFT sends an image through together with its baseline
 CRAFTED = ("attack", "ladder")  # kinds of cells that look for adversarial images under the norm of the reference
 
 
@@ -93,7 +94,7 @@ class Bench:
             result.record = record | result.record
         except Unsupported as reason:
             # an attack that cannot run leaves a hole in the robustness: that is a failure
-            status = "unsupported" if cell.kind == "explain" else "failed"
+            status = "unsupported" if cell.kind in ("explain", "explanation") else "failed"
             record |= {"status": status, "error": str(reason)}
         except Exception as error:
             record |= {"status": "failed", "error": f"{type(error).__name__}: {error}"}
@@ -113,9 +114,9 @@ class Bench:
                 result.record |= {"micro_batch": self.model.micro_batch}
                 return result
             except Exception as error:
-                if not out_of_memory(error) or self.model.micro_batch == 1:
+                if not out_of_memory(error) or self.model.micro_batch <= LEAST_TOGETHER:
                     raise
-            self.model.micro_batch = max(1, self.model.micro_batch // 2)
+            self.model.micro_batch = max(LEAST_TOGETHER, self.model.micro_batch // 2)
             self.__dict__.pop("explanations", None)  # what it keeps is cut by the old micro-batch
             free_memory()
 
@@ -272,14 +273,14 @@ class Bench:
         aimed = self.job.spec.explanation_attack
         if aimed and cell.attack == aimed.name:
             of = replace(of, kind="explanation")
+        if (found := self.results.get(of)) and found.status == "unsupported":
+            raise Unsupported(found.record["error"])
         crafted = self._earlier(of)
         assert crafted.images is not None
         images, which = torch.from_numpy(crafted.images).to(self.device), self.explanations.annotated
         if of.kind == "explanation":
             kept = self._answers_kept(crafted)
             images, which = images[kept.to(self.device)], which[kept]
-            if not len(which):
-                raise EarlierFault("the attack on the explanation changed every answer")
         return which, self.explanations.maps(cell, images, which)
 
     def _answers_kept(self, crafted: CellResult) -> torch.Tensor:
@@ -303,8 +304,11 @@ class Bench:
 
     def _explain(self, cell: Cell) -> CellResult:
         which, explained = self.explained_maps(cell)
+        if not len(which):  # the attack on the explanation changed every answer
+            return CellResult({})
         found, maps = self.explanations, explained.maps
-        scores = found.scores(maps, which) | found.stability(cell, maps, which) | found.faithfulness(cell, maps)
+        scores = found.scores(maps, which) | found.spread(maps, which)
+        scores |= found.stability(cell, maps, which) | found.faithfulness(cell, maps)
         rows = pd.DataFrame(
             {
                 "image": [self.ids[i] for i in which.tolist()],

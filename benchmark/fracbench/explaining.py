@@ -63,6 +63,8 @@ class Explanations:
             return self._given(cell.explainer)
         if self._shared[0] != cell.attack:
             self._shared = cell.attack, {}
+        if not len(which):
+            return Explained(images[:, 0], FULL_GRID, torch.zeros(0, dtype=torch.bool))
         explained = self._explain(cell.explainer, images, which, self._shared[1])
         if cell.attack == CLEAN:
             self._clean[cell.explainer] = explained.maps[self.annotated.to(explained.maps.device)]
@@ -85,20 +87,26 @@ class Explanations:
         return Explained(scaled, FULL_GRID, blank, notes)
 
     def scores(self, maps: Maps, which: Tensor) -> dict[str, Scores]:
-        """The spec's metrics, those of instances, the tolerant hit, and where the mass lies."""
+        """The spec's metrics, those of instances, and the tolerant hit."""
         at = which.to(maps.device)
         masks, valid, near = self.data.masks[at], self.data.valid[at], [self.near_instances[i] for i in which.tolist()]
         scored = alignment.score(maps, masks, self.job.spec.metrics, valid, near, backend=self.job.metrics_backend)
         hit = peak_hit(maps, self.near[at]).masked_fill(~masks.flatten(1).any(1), torch.nan)
-        return {**scored, "hit": hit, **spread(maps, self._beside[at], valid)}
+        return {**scored, "hit": hit}
+
+    def spread(self, maps: Maps, which: Tensor) -> dict[str, Scores]:
+        """Where the mass lies."""
+        at = which.to(maps.device)
+        return spread(maps, self._beside[at], self.data.valid[at])
 
     def stability(self, cell: Cell, maps: Maps, which: Tensor) -> dict[str, Scores]:
         """How much the maps of attacked images have in common with those of the clean ones."""
         if cell.attack == CLEAN:
             return {name: maps.new_full((len(maps),), torch.nan) for name in STABILITY}
         if cell.explainer not in self._clean:  # the clean cell came from an earlier run
-            images = self.data.images[self.annotated.to(maps.device)]
+            images, before = self.data.images[self.annotated.to(maps.device)], self.model.passes.copy()
             self._clean[cell.explainer] = self._explain(cell.explainer, images, self.annotated, None).maps
+            self.model.passes = before  # they were counted then
         places = torch.searchsorted(self.annotated, which).to(maps.device)
         return stability(self._clean[cell.explainer][places], maps, self.data.valid[which.to(maps.device)])
 
@@ -108,7 +116,9 @@ class Explanations:
         if cell.attack == CLEAN and self.number == 0 and cell.explainer not in self.job.spec.given:
             some = self.annotated[: self.job.spec.faithfulness].to(maps.device)
             if len(some):
-                for name, values in faithfulness(self.model, self.data.images[some], maps[some]).items():
+                for name, values in faithfulness(
+                    self.model, self.data.images[some], maps[some], self.data.valid[some]
+                ).items():
                     scores[name][some] = values
         return scores
 

@@ -45,7 +45,7 @@ def instance_scores(maps: Maps, near: Sequence[Masks]) -> dict[str, Scores]:
     hit, recall = (torch.zeros(len(maps), device=maps.device) for _ in range(2))
     if len(owner):
         found = _found(maps[owner], torch.cat(list(near)).to(maps.device))
-        hit = hit.scatter_reduce(0, owner, found, "amax")
+        hit = _found(maps, torch.stack([of.any(0) for of in near]).to(maps.device))  # the best of them is found first
         recall = recall.index_add(0, owner, found) / counts.clamp_min(1)
     return {name: of.masked_fill(counts == 0, torch.nan) for name, of in zip(INSTANCES, (hit, recall), strict=True)}
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 from torch.utils.checkpoint import checkpoint
 
 from fracbench.errors import InputError
@@ -94,7 +95,14 @@ class Guarded(nn.Module):
         if len(parts) == 1:
             logits: Tensor = self.network(images)
         elif torch.is_grad_enabled() and images.requires_grad:
-            logits = torch.cat([checkpoint(self.network, part, use_reentrant=False) for part in parts])
+            modes = _get_current_function_mode_stack()
+
+            def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+                return nullcontext(), _Within(modes)
+
+            logits = torch.cat(
+                [checkpoint(self.network, part, use_reentrant=False, context_fn=contexts) for part in parts]
+            )
         else:
             logits = torch.cat([self.network(part) for part in parts])
         logits = logits.float()
@@ -107,8 +115,23 @@ class Guarded(nn.Module):
         if self._refereed:
             _finite(logits.detach(), "logit")
             if images.requires_grad:
-                images.register_hook(lambda gradient: _finite(gradient, "gradient"))
+                images.register_hook(lambda gradient: None if gradient is None else _finite(gradient, "gradient"))
         return logits
+
+
+class _Within:
+    """What an attack changes about functions, which must hold where a slice is recomputed, however often, too."""
+
+    def __init__(self, modes: Sequence[TorchFunctionMode]) -> None:
+        self._modes, self._entered = modes, ExitStack()
+
+    def __enter__(self) -> None:
+        self._entered = ExitStack()
+        for mode in self._modes:
+            self._entered.enter_context(mode)
+
+    def __exit__(self, *error: object) -> None:
+        self._entered.close()
 
 
 def _finite(values: Tensor, what: str) -> None:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from fracbench import checks, ladder, registry
 from fracbench.contracts import Attack, Dataset, Ensemble, Explainer, Sample
-from fracbench.faithfulness import FLIPPED
+from fracbench.faithfulness import flips
 from fracbench.robustness import referee_passes
 from fracbench.schema import ADAPTIVE, CORRUPTIONS, Backend, BenchmarkSpec, Norm, PluginRef, ThreatModel, parse_epsilon
 from fracbench.store import digest
@@ -232,7 +232,7 @@ class Job:
             if cell.attack != CLEAN:  # the clean maps beside them, where those are not at hand
                 return 2 * forward * explained, 2 * backward * explained
             flipped = min(self.spec.faithfulness, explained) if cell.batch == 0 else 0
-            return forward * len(batch) + FLIPPED * flipped, backward * len(batch)
+            return forward * len(batch) + (flips(self.spec.image_size) + 2) * flipped, backward * len(batch)
         attack = self.attack_of(cell)
         forward, backward = attack.passes
         if cell.kind == "symptoms":

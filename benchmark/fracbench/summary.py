@@ -42,9 +42,14 @@ def summarise(run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> dic
     images = tables["images"].set_index("image")
     predictions = tables["predictions"]
     attacks, panel, metrics = run["attacks"], run["panel"], run["metrics"]
+    aimed = (run["resolved_spec"]["explanation_attack"] or {"name": None})["name"]
     failed = [cell for cell in run["cells"] if cell["status"] == "failed"]
     unsupported = sorted(
-        {c["explainer"] for c in run["cells"] if c["status"] == "unsupported" and c["explainer"] in panel}
+        {
+            c["explainer"]
+            for c in run["cells"]
+            if c["status"] == "unsupported" and c["explainer"] in panel and c["attack"] != aimed
+        }
     )
 
     clean_rows = predictions[predictions.attack == "clean"].set_index("image").reindex(images.index)
@@ -71,7 +76,6 @@ def summarise(run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> dic
     specificity = stats.proportion(robust_normal, images.group[normal], HALF_LEVEL)
     headline = {key: sensitivity[key] * specificity[key] for key in ("value", "low", "high")}
 
-    aimed = (run["resolved_spec"]["explanation_attack"] or {"name": None})["name"]
     distances = robust_scores.adversarial_distances(predictions.drop(sent.index), images, run["threat"])
     curve = robust_scores.curve(predictions, images, clean_correct, run["ladder"])
     corrupted = run["resolved_spec"]["corruptions"] or {"kinds": [], "severities": []}

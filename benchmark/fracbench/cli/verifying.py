@@ -42,7 +42,7 @@ def verify(
     """Compute a random sample of NAME's stored scores again, by fracbench and by Quantus, and compare.
 
     A cell is one explainer on one logical batch of clean images. Status 1: scores differ by more than 1e-5, from what
-    is stored or, on maps without ties, from Quantus.
+    is stored or, with ties broken, from Quantus.
     """
     from fracbench import printing, specs, tasks
     from fracbench.environment import pick_device, prepare

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from fracbench.contracts import Model
+from fracbench.contracts import Model, Unsupported
 from fracbench.schema import ThreatModel
 from fracbench.tensors import Images, Labels, Masks, Scores
 from fracbench.threat import project
@@ -28,9 +28,10 @@ class ExplanationAttack:
     """Moves the mass of the gradient off the fracture, in the ball, while the answer stays.
 
     ``masks`` (batch, H, W) say what to move it off; without them it is the clean map's highest 5 % of pixels. Steps go
-    down the share of the gradient's mass that lies there. A ReLU has no second derivative to go by, so that gradient is
-    the one of the network with softplus of sharpness ``beta`` in place of ReLU; what counts is the network itself: of
-    all iterates with the clean image's answer the one is returned whose own gradient has the least mass there.
+    down the share of the gradient's mass that lies there. A ReLU, or another activation made of straight pieces, has no
+    second derivative to go by, so the gradient is that of the network with softplus of sharpness ``beta`` at their
+    corners; what counts is the network itself: of the start and all iterates with the clean image's answer the one is
+    returned whose own gradient has the least mass there. A network of which even so no direction comes is unsupported.
     """
 
     keeps_prediction: ClassVar[bool] = True
@@ -61,14 +62,19 @@ class ExplanationAttack:
         on = (_highest(gradient) if masks is None else masks).to(images)[:, None]
         noise = torch.rand(images.shape, generator=generator).to(images) * 2 - 1
         current = project(images, images + 0.1 * threat.epsilon * noise, threat)
-        best, least = current.clone(), torch.full((len(images),), torch.inf, device=images.device)
+        margin, gradient = _margin_gradient(model, current)
+        best, least = current, torch.where((margin > 0) == (clean > 0), _share(gradient, on), torch.inf)
         for _ in range(self.steps):
-            with Softplus(self.beta), sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivative
+            with sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivative
                 given = current.detach().requires_grad_(True)
-                _, smooth = _margin_gradient(model, given, follow=True)
+                with Smooth(self.beta):
+                    _, smooth = _margin_gradient(model, given, follow=True)
                 if not smooth.requires_grad:  # a gradient that is the same everywhere cannot be moved
                     break
-                (direction,) = torch.autograd.grad(_share(smooth, on).sum(), given)
+                share = _share(smooth, on).sum()
+                (direction,) = torch.autograd.grad(share, given, allow_unused=True, materialize_grads=True)
+            if not direction.any():
+                raise Unsupported("the gradient of this network has no derivative that the attack could follow")
             step = self.rel_step_size * threat.epsilon * steepest(direction, threat.norm)
             current = project(images, current.detach() - step, threat)
             margin, gradient = _margin_gradient(model, current)
@@ -99,8 +105,8 @@ def _highest(gradient: Tensor) -> Masks:
     return (size >= line).view(len(gradient), *gradient.shape[2:])
 
 
-class Softplus(TorchFunctionMode):
-    """Inside, ReLU is a softplus, which has a second derivative."""
+class Smooth(TorchFunctionMode):
+    """Inside, activations made of straight pieces have softplus at their corners, and so a second derivative."""
 
     def __init__(self, beta: float) -> None:
         super().__init__()
@@ -113,10 +119,60 @@ class Softplus(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        if func in RELU:
-            value = args[0] if args else (kwargs or {})["input"]
-            return functional.softplus(value, beta=self.beta)
-        return func(*args, **(kwargs or {}))
+        smooth = SMOOTH.get(func)
+        if smooth is None:
+            return func(*args, **(kwargs or {}))
+        given = {name: value for name, value in (kwargs or {}).items() if name != "inplace"}
+        return smooth(self._corner, *args, **given)
+
+    def _corner(self, x: Tensor) -> Tensor:
+        return functional.softplus(x, beta=self.beta)
 
 
-RELU = {functional.relu, torch.relu, Tensor.relu, torch.relu_, Tensor.relu_, functional.relu_}
+Corner = Callable[[Tensor], Tensor]
+
+
+def _relu(corner: Corner, input: Tensor, *_: bool) -> Tensor:
+    return corner(input)
+
+
+def _leaky(corner: Corner, input: Tensor, negative_slope: float = 0.01, *_: bool) -> Tensor:
+    return negative_slope * input + (1 - negative_slope) * corner(input)
+
+
+def _prelu(corner: Corner, input: Tensor, weight: Tensor) -> Tensor:
+    slope = weight.view(1, -1, *[1] * (input.ndim - 2)) if weight.numel() > 1 else weight
+    return slope * input + (1 - slope) * corner(input)
+
+
+def _between(corner: Corner, input: Tensor, min: Any = None, max: Any = None) -> Tensor:
+    lower = input if min is None else min + corner(input - min)
+    return lower if max is None else max - corner(max - lower)
+
+
+def _hardtanh(corner: Corner, input: Tensor, min_val: float = -1.0, max_val: float = 1.0, *_: bool) -> Tensor:
+    return _between(corner, input, min_val, max_val)
+
+
+def _relu6(corner: Corner, input: Tensor, *_: bool) -> Tensor:
+    return _between(corner, input, 0.0, 6.0)
+
+
+def _at_most(corner: Corner, input: Tensor, max: Any) -> Tensor:
+    return _between(corner, input, None, max)
+
+
+def _abs(corner: Corner, input: Tensor) -> Tensor:
+    return 2 * corner(input) - input
+
+
+SMOOTH: dict[Any, Callable[..., Tensor]] = {
+    **dict.fromkeys((functional.relu, torch.relu, Tensor.relu, torch.relu_, Tensor.relu_), _relu),
+    **dict.fromkeys((functional.relu6,), _relu6),
+    **dict.fromkeys((functional.leaky_relu, functional.leaky_relu_), _leaky),
+    **dict.fromkeys((functional.prelu, torch.prelu, Tensor.prelu), _prelu),
+    **dict.fromkeys((functional.hardtanh, functional.hardtanh_), _hardtanh),
+    **dict.fromkeys((torch.clamp, Tensor.clamp, torch.clip, Tensor.clip, torch.clamp_min, Tensor.clamp_min), _between),
+    **dict.fromkeys((torch.clamp_max, Tensor.clamp_max), _at_most),
+    **dict.fromkeys((torch.abs, Tensor.abs), _abs),
+}

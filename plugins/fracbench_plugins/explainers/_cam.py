@@ -49,4 +49,4 @@ def _read(margin_model: MarginModel, module: nn.Module, images: Images) -> tuple
         (gradient,) = torch.autograd.grad(margins.sum(), out, allow_unused=True)
     if gradient is None:
         raise Unsupported("no gradient of the fracture margin reaches it")
-    return out, gradient
+    return out.detach(), gradient  # without the network's graph, which would stay as long as these are shared
