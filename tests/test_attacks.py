@@ -23,7 +23,8 @@ SMALL: dict[str, dict[str, int]] = {
 ADVERSARIAL = [
     name for name in registry.names("attacks") if "l2" in getattr(registry.load("attacks", name), "norms", ["l2"])
 ]
-WHITE_BOX = [name for name in ADVERSARIAL if not hasattr(registry.load("attacks", name), "black_box")]
+KEEPS = [name for name in ADVERSARIAL if hasattr(registry.load("attacks", name), "keeps_prediction")]
+WHITE_BOX = [n for n in ADVERSARIAL if n not in KEEPS and not hasattr(registry.load("attacks", n), "black_box")]
 LINF = ThreatModel("linf", 0.01)
 
 

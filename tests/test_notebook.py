@@ -93,6 +93,7 @@ def test_a_plain_function_and_one_logit_are_models_too() -> None:
         ({"benchmark": "smok"}, "Did you mean 'smoke'"),
         ({"attacks": ["fgms"]}, "Did you mean 'fgsm'"),
         ({"attacks": []}, "attacks"),
+        ({"attacks": ["explanation"]}, "keeps the answer; name it under explanation_attack"),
         ({"explainers": ["saliency", "saliency"]}, "listed twice"),
         ({"device": "abacus"}, "unknown device"),
     ],

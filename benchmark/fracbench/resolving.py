@@ -91,6 +91,7 @@ def resolve(
     )
     _ = job.explainers  # a wrong parameter shows before anything runs
     _check_norms(job)
+    _check_aims(job)
     for name in spec.metrics:
         registry.make("metrics", name, {})
     return job
@@ -105,6 +106,20 @@ def _check_norms(job: Job) -> None:
             faults.append(f"{error.faults[0]}; these do: {', '.join(_who_knows(norm))}")
     if faults:
         raise InputError(*dict.fromkeys(faults))
+
+
+def _check_aims(job: Job) -> None:
+    """An attack that keeps the answer breaks nothing, and one that does not is none on the explanation."""
+    keeping = {
+        ref.name for ref in job.spec.attacks if getattr(registry.load("attacks", ref.name), "keeps_prediction", False)
+    }
+    if keeping:
+        raise InputError(f"attack '{min(keeping)}' keeps the answer; name it under explanation_attack, not attacks")
+    aimed = job.spec.explanation_attack
+    if aimed and not getattr(registry.load("attacks", aimed.name), "keeps_prediction", False):
+        raise InputError(
+            f"attack '{aimed.name}' does not keep the answer; name it under attacks, not explanation_attack"
+        )
 
 
 def _who_knows(norm: str) -> list[str]:
