@@ -107,7 +107,10 @@ def test_the_alignment_page_shows_what_the_files_say(smoke: Path, command: Comma
         assert page.locator("[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg").count() == 1
         choose(page, "Attack", "explanation")
         mean = stable["explanation"]["rank_correlation"]
-        assert f"{mean['value']:.3f} (n = {mean['n']})" in cells(page, 5)
+        page.wait_for_function(
+            "text => [...document.querySelectorAll('[role=gridcell]')].some(cell => cell.textContent == text)",
+            arg=f"{mean['value']:.3f} (n = {mean['n']})",
+        )
         choose(page, "Metric", "instance_hit")
         expect(page, "the view is a link").to_have_url(re.compile("metric=instance_hit"))
         expect(page.locator("body")).to_contain_text("without a calibrated score: ")

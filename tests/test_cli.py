@@ -164,8 +164,9 @@ def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     header, row, total, *_ = [line.split() for line in result.stdout.splitlines()]
     assert header == ["submission", "cells", "forward", "backward", "minutes"]
-    # 2 batches of: clean, 3 attacks, a ladder, symptoms, 8 explainers on clean and 3 attacks
-    assert row[:2] == ["tiny", str(2 * (1 + 3 + 1 + 1 + 8 * 4))] and total[1] == row[1]
+    # 2 batches of: clean, 3 attacks, a ladder, symptoms, 8 explainers on clean and 3 attacks, the reader, and the
+    # attack on explanations with the 4 explainers of the panel
+    assert row[:2] == ["tiny", str(2 * (1 + 3 + 1 + 1 + 8 * 4 + 1 + 1 + 4))] and total[1] == row[1]
     assert float(row[4]) >= 0 and int(row[2]) > int(row[3]) > 0
     assert files(tmp_path) == before
 
