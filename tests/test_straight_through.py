@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from fracbench.models import guard
 from fracbench_plugins.attacks._straight_through import StraightThrough
-from torch import Tensor, nn
+from torch import Tensor
 
 STEPPED: dict[str, Callable[[Tensor], Tensor]] = {
     "round": lambda x: (x * 31).round() / 31,
@@ -52,19 +51,3 @@ def test_what_needs_no_gradient_is_left_alone() -> None:
     x = torch.rand(4)
     with StraightThrough():
         assert (x > 0.5).dtype == torch.bool and (x * 3).int().dtype == torch.int32
-
-
-def test_slices_that_are_recomputed_are_straight_through_too() -> None:
-    """Beyond a micro-batch the backward pass computes a slice again, where steps must be what they were before."""
-
-    class Grey(nn.Module):
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
-            return ((images * 8).round() / 8).square().mean((1, 2, 3))[:, None] * torch.tensor([[-1.0, 1.0]])
-
-    images, gradients = torch.rand(6, 1, 8, 8), []
-    for micro_batch in (6, 2):
-        given = images.clone().requires_grad_(True)
-        with StraightThrough():
-            logits = guard(Grey(), 8, micro_batch=micro_batch)(given)
-            gradients.append(torch.autograd.grad(logits[:, 1].sum(), given)[0])
-    assert gradients[0].any() and torch.equal(*gradients)
