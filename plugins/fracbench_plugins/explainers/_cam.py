@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 import torch
 from fracbench.contracts import MarginModel, Unsupported
-from fracbench.tensors import Images
+from fracbench.tensors import Attributions, Images
 from torch import Tensor, nn
 
 from fracbench_plugins.explainers._layers import find_layer
 from fracbench_plugins.explainers._layout import to_grid
+
+
+@dataclass(frozen=True)
+class ClassActivation(ABC):
+    """A method that weighs the activations of one layer; ``layer`` and ``min_grid`` choose it."""
+
+    layer: str | None = None
+    min_grid: int = 7
+
+    sign: ClassVar[Literal["positive"]] = "positive"
+
+    @property
+    def passes(self) -> tuple[int, int]:
+        return 1, 1  # the layer is looked for on one image of each call, outside the count
+
+    def __call__(self, margin_model: MarginModel, images: Images) -> Attributions:
+        return self.weighed(*activations_and_gradients(margin_model, images, self.layer, self.min_grid))
+
+    @abstractmethod
+    def weighed(self, activations: Tensor, gradients: Tensor) -> Attributions:
+        """The map (batch, h, w), from both (batch, channels, h, w)."""
 
 
 def activations_and_gradients(

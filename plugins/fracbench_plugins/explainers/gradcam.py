@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
 
-from fracbench.contracts import MarginModel
-from fracbench.tensors import Attributions, Images
+from fracbench.tensors import Attributions
+from torch import Tensor
 
-from fracbench_plugins.explainers._cam import activations_and_gradients
+from fracbench_plugins.explainers._cam import ClassActivation
 
 
 @dataclass(frozen=True)
-class GradCAM:
+class GradCAM(ClassActivation):
     """Channels of one layer weighted by their mean gradient; native grid: that layer's.
 
     ``layer`` names a module of the network; by default it is the last one that everything goes through
@@ -20,15 +19,5 @@ class GradCAM:
     smaller image would leave them a grid too coarse to point at a fracture.
     """
 
-    layer: str | None = None
-    min_grid: int = 7
-
-    sign: ClassVar[Literal["positive"]] = "positive"
-
-    @property
-    def passes(self) -> tuple[int, int]:
-        return 1, 1  # the layer is looked for on one image of each call, outside the count
-
-    def __call__(self, margin_model: MarginModel, images: Images) -> Attributions:
-        activations, gradients = activations_and_gradients(margin_model, images, self.layer, self.min_grid)
+    def weighed(self, activations: Tensor, gradients: Tensor) -> Attributions:
         return (gradients.mean((2, 3), keepdim=True) * activations).sum(1)
