@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from fracbench import alignment, checks, references
+from fracbench import checks, references
 from fracbench.data import Batch, load
 from fracbench.errors import Unsupported
 from fracbench.explaining import Explanations
@@ -265,10 +265,10 @@ class Bench:
         rows = prediction_rows(self.ids, *at, cell.attack, nothing, nothing, nothing)
         return rows.assign(carried=True, ladder=True)
 
-    def explained_maps(self, cell: Cell) -> tuple[torch.Tensor, alignment.Explained]:
-        """Places in the batch, (n,), of the images that an explain cell is about, and their maps."""
+    def to_explain(self, cell: Cell) -> tuple[torch.Tensor, torch.Tensor]:
+        """The images (n, 1, H, W) that an explain cell is about, and their places in the batch, (n,)."""
         if cell.attack == CLEAN:
-            return (which := torch.arange(len(self.ids))), self.explanations.maps(cell, self.data.images, which)
+            return self.data.images, torch.arange(len(self.ids))
         of = replace(cell, kind="attack", explainer="")
         aimed = self.job.spec.explanation_attack
         if aimed and cell.attack == aimed.name:
@@ -281,7 +281,7 @@ class Bench:
         if of.kind == "explanation":
             kept = self._answers_kept(crafted)
             images, which = images[kept.to(self.device)], which[kept]
-        return which, self.explanations.maps(cell, images, which)
+        return images, which
 
     def _answers_kept(self, crafted: CellResult) -> torch.Tensor:
         """(n,) bool: of the images whose explanation was attacked, those that are answered as before."""
@@ -303,10 +303,12 @@ class Bench:
         return CellResult({}, {"predictions": rows.assign(part="")}, crafted.images.cpu().numpy())
 
     def _explain(self, cell: Cell) -> CellResult:
-        which, explained = self.explained_maps(cell)
+        images, which = self.to_explain(cell)
         if not len(which):  # the attack on the explanation changed every answer
             return CellResult({})
-        found, maps = self.explanations, explained.maps
+        found = self.explanations
+        explained = found.maps(cell, images, which)
+        maps = explained.maps
         scores = found.scores(maps, which) | found.spread(maps, which)
         scores |= found.stability(cell, maps, which) | found.faithfulness(cell, maps)
         rows = pd.DataFrame(

@@ -63,8 +63,6 @@ class Explanations:
             return self._given(cell.explainer)
         if self._shared[0] != cell.attack:
             self._shared = cell.attack, {}
-        if not len(which):
-            return Explained(images[:, 0], FULL_GRID, torch.zeros(0, dtype=torch.bool))
         explained = self._explain(cell.explainer, images, which, self._shared[1])
         if cell.attack == CLEAN:
             self._clean[cell.explainer] = explained.maps[self.annotated.to(explained.maps.device)]

@@ -14,7 +14,6 @@ from torch import Tensor
 from fracbench import alignment
 from fracbench.cells import Bench
 from fracbench.errors import InputError
-from fracbench.models import undisturbed
 from fracbench.plan import CLEAN, Cell
 from fracbench.progress import Progress
 from fracbench.schema import Backend
@@ -53,25 +52,23 @@ def verify(task: Task, cells: int, seed: int, progress: Progress) -> list[Differ
     stored = stored[stored.attack == CLEAN].set_index(["image", "explainer"])
     done = [c for c in run["cells"] if c["kind"] == "explain" and c["attack"] == CLEAN and c["status"] == "done"]
     chosen = random.Random(seed).sample(done, min(cells, len(done)))
-    rows = []
+    rows, model = [], task.model()
     for record in chosen:
         cell = Cell("explain", record["batch"], CLEAN, "", record["explainer"])
         progress.note(f"again: {cell.label}, batch {cell.batch}")
-        rows += list(_compared(task, cell, run["random"], stored))
+        rows += list(_compared(Bench(task.job, model, cell.batch, task.device, run["random"]), cell, stored))
     if not rows:
         raise InputError(f"no map of an annotated fracture among these {len(chosen)} cells; take more with --cells")
     return [_difference(str(metric), of) for metric, of in pd.DataFrame(rows).groupby("metric", sort=False)]
 
 
-def _compared(task: Task, cell: Cell, random_model: bool, stored: pd.DataFrame) -> Iterator[dict[str, object]]:
-    model = task.model()
-    bench = Bench(task.job, model, cell.batch, task.device, random_model)
-    with undisturbed(model):
-        which, explained = bench.explained_maps(cell)
-    marked = bench.data.masks[which.to(task.device)].flatten(1).any(1)
-    maps, kept = explained.maps[marked], which.to(task.device)[marked]
+def _compared(bench: Bench, cell: Cell, stored: pd.DataFrame) -> Iterator[dict[str, object]]:
+    maps = bench.explanations.maps(cell, *bench.to_explain(cell)).maps
+    kept = bench.data.masks.flatten(1).any(1).nonzero()[:, 0]
+    maps = maps[kept]
     masks, valid = bench.data.masks[kept], bench.data.valid[kept]
-    metrics = [name for name in task.job.spec.metrics if hasattr(alignment.metrics_of([name])[name], "reference")]
+    known = alignment.metrics_of(bench.job.spec.metrics)
+    metrics = [name for name, metric in known.items() if hasattr(metric, "reference")]
     given, generator = (masks, metrics, valid), torch.Generator().manual_seed(cell.batch)
     ours, theirs = (alignment.score(maps, *given, backend=by) for by in BACKENDS)
     untied = torch.stack([_untied(of, generator) for of in maps]) if len(maps) else maps
