@@ -54,6 +54,7 @@ def main() -> None:
         for name, model in models.items():
             start = time.perf_counter()
             try:
+                alignment.check_network(made, model, images)
                 explained = alignment.explain(made, model, images, valid)
                 blank = " blank" if explained.blank.any() else ""
                 cells.append(f"{(time.perf_counter() - start) / given.images:.3f}{blank}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from fracbench import registry
+from fracbench.cells import Bench
 from fracbench.models import guard
 from fracbench.resolving import resolve
 from fracbench.robustness import Aimed, craft
@@ -18,6 +20,7 @@ from fracbench.summary import summarise
 from fracbench.testing import TinyNet
 from fracbench.threat import distance
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from worlds import Bright, spec
 
 pytestmark = pytest.mark.usefixtures("blobs")
@@ -222,3 +225,46 @@ def test_a_network_without_memory_for_one_image_fails_in_one_line(monkeypatch: p
     monkeypatch.setattr(Greedy, "limit", 0)
     found = evaluate_model(model, resolve(spec()), "cpu")
     assert found.failed and all("OutOfMemoryError" in c["error"] or "builds on" in c["error"] for c in found.failed)
+
+
+class Leaving(TorchFunctionMode):
+    """What takes a tensor as large as a map from its device, by name."""
+
+    WAYS = ("cpu", "numpy", "tolist", "__array__", "item", "cuda")
+
+    def __init__(self, pixels: int) -> None:
+        super().__init__()
+        self.pixels, self.seen = pixels, list[str]()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name, given = getattr(func, "__name__", ""), args[0] if args else None
+        if name in self.WAYS and isinstance(given, Tensor) and given.numel() >= self.pixels:
+            self.seen.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+def test_no_map_leaves_its_device_before_it_is_scored() -> None:
+    """On a card each of these ways would wait for it and copy; on this machine they are only seen."""
+    job = resolve(spec(given=["reader"]))
+    model = guard(Bright().eval(), 32)
+    bench = Bench(job, model, 0, "cpu", random=False)
+    found = bench.explanations
+    # a random map hashes its image for its seed, which takes the image along, but no map
+    cells = [c for c in job.cells(0) if c.kind == "explain" and c.attack == "clean" and c.explainer != "random"]
+    for cell in cells:  # what is made once for a batch is made
+        images, which = bench.to_explain(cell)
+        found.spread(found.maps(cell, images, which).maps, which)
+    attacked = found.data.images[found.annotated]
+    with Leaving(32 * 32) as leaving:
+        for cell in cells:
+            images, which = bench.to_explain(cell)
+            maps = found.maps(cell, images, which).maps
+            found.scores(maps, which), found.spread(maps, which)
+            if cell.explainer not in job.spec.given:
+                again = replace(cell, attack="fgsm")
+                maps = found.maps(again, attacked, found.annotated).maps
+                found.stability(again, maps, found.annotated)
+    assert leaving.seen == []
+    with Leaving(32 * 32) as leaving:
+        maps.cpu(), maps.numpy(), maps[0, 0].tolist()
+    assert leaving.seen == ["cpu", "numpy"]

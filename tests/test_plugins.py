@@ -145,7 +145,7 @@ def test_deeplift_says_when_its_sum_does_not_hold() -> None:
 
     torch.manual_seed(0)
     with pytest.raises(Unsupported, match=r"delta|DeepLIFT"):
-        registry.make("explainers", "deeplift", {})(MarginModel(Reused()), torch.rand(4, 1, 16, 16))
+        registry.make("explainers", "deeplift", {}).check_network(MarginModel(Reused()), torch.rand(4, 1, 16, 16))
 
 
 @pytest.mark.parametrize("kind", ["attacks", "explainers"])

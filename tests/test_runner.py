@@ -136,6 +136,11 @@ def test_an_unsupported_panel_explainer_unranks_without_failing() -> None:
     outcome, summary = evaluate(resolve(changed))
     assert not outcome.failed
     assert summary["unranked_because"] == ["deeplift is not supported"]
+    refused = [cell for cell in outcome.cells if cell["explainer"] == "deeplift"]
+    assert {cell["status"] for cell in refused} == {"unsupported"} and not outcome.tables["alignment"].explainer.eq(
+        "deeplift"
+    ).any()
+    assert len({cell["error"] for cell in refused}) == 1, "decided once, for clean and attacked images of every batch"
 
 
 def test_what_an_explainer_noted_is_in_the_record_of_its_cell() -> None:

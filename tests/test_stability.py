@@ -8,12 +8,14 @@ import torch
 from fracbench.faithfulness import faithfulness, flips
 from fracbench.models import guard
 from fracbench.otsu import otsu
+from fracbench.resolving import resolve
+from fracbench.runner import evaluate_model
 from fracbench.spread import anatomy, spread
 from fracbench.stability import stability
 from scipy.stats import spearmanr
 from skimage.filters import threshold_otsu
 from torch import nn
-from worlds import Bright
+from worlds import Bright, spec
 
 RNG = np.random.default_rng(0)
 WHOLE = torch.ones(3, 20, 20, dtype=torch.bool)
@@ -103,6 +105,22 @@ def test_a_map_that_drives_the_output_flips_it_sooner_than_one_that_does_not() -
     half[:, :, :16] = False
     padded = faithfulness(model, given, (torch.ones(4, 32, 32) + 1e-3 * right) * half, half)
     assert padded["sparseness"].abs().max() < 0.01, "padding makes no map sparse"
+
+
+@pytest.mark.usefixtures("blobs")
+def test_the_sample_for_faithfulness_is_drawn_from_all_batches_and_costs_what_is_planned() -> None:
+    changed = spec(logical_batch=6, faithfulness=5, attacks=[{"name": "fgsm"}], explainers=[{"name": "oracle"}])
+    job = resolve(changed)
+    outcome = evaluate_model(guard(Bright().eval(), 32), job, "cpu")
+    rows = outcome.tables["alignment"]
+    measured = rows[rows.pixel_flipping.notna()]
+    assert set(measured.image) == job.faithfulness_sample and len(measured) == 5 and set(measured.attack) == {"clean"}
+    batch_of = {sample.id: i for i, batch in enumerate(job.batches) for sample in batch}
+    assert len({batch_of[image] for image in measured.image}) > 1
+    planned = {cell.batch: job.passes(cell) for i in range(len(job.batches)) for cell in job.cells(i)
+               if cell.kind == "explain" and cell.attack == "clean"}  # fmt: skip
+    spent = {c["batch"]: c["forward"] for c in outcome.cells if c["kind"] == "explain" and c["attack"] == "clean"}
+    assert all(spent[batch] <= planned[batch][0] for batch in spent) and not outcome.failed
 
 
 @pytest.mark.parametrize("side, steps", [(128, 32), (224, 32), (256, 32), (101, 101), (23, 23)])

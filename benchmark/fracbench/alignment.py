@@ -109,6 +109,13 @@ def explain(
     return Explained(maps, native, blank, dict(margin_model.notes))
 
 
+def check_network(explainer: Explainer, model: Guarded, images: Images) -> None:
+    """Raise what an explainer that checks a network has against this one, ``Unsupported`` with the reason."""
+    if (check := getattr(explainer, "check_network", None)) is not None:
+        with undisturbed(model), out_of_place(model), torch.enable_grad():
+            check(MarginModel(model.network, through=model), images.clone())
+
+
 def metrics_of(names: Sequence[str]) -> Mapping[str, AlignmentMetric]:
     return {name: registry.make("metrics", name, {}) for name in names}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -46,6 +46,7 @@ class Bench:
     batch: int
     device: str
     random: bool
+    unfit: Mapping[str, Exception] = field(default_factory=dict)  # explainers that their check of the network refuses
     results: dict[Cell, CellResult] = field(default_factory=dict)
 
     @property
@@ -303,6 +304,8 @@ class Bench:
         return CellResult({}, {"predictions": rows.assign(part="")}, crafted.images.cpu().numpy())
 
     def _explain(self, cell: Cell) -> CellResult:
+        if cell.explainer in self.unfit:
+            raise self.unfit[cell.explainer]
         images, which = self.to_explain(cell)
         if not len(which):  # the attack on the explanation changed every answer
             return CellResult({})

@@ -135,7 +135,9 @@ class Explainer(Protocol):
 
     ``sign`` tells the framework how to read them: ``positive`` keeps what speaks for a fracture,
     ``absolute`` keeps size alone. The framework upsamples, blanks the padding and scales the maps.
-    Raise ``Unsupported`` with the reason where the method is not valid for the network.
+    Raise ``Unsupported`` with the reason where the method is not valid for the network. Where that shows on images
+    alone, an optional ``check_network(margin_model, images)`` raises it: it is asked once for a network, on the first
+    images of the run, and its answer holds for every image.
     """
 
     sign: ClassVar[Literal["positive", "absolute"]]

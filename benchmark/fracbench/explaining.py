@@ -109,15 +109,13 @@ class Explanations:
         return stability(self._clean[cell.explainer][places], maps, self.data.valid[which.to(maps.device)])
 
     def faithfulness(self, cell: Cell, maps: Maps) -> dict[str, Scores]:
-        """Of the first annotated images of the first batch, as many as the spec says; NaN for all others."""
+        """Of the clean images that are in the sample; NaN for all others."""
         scores = {name: maps.new_full((len(maps),), torch.nan) for name in FAITHFULNESS}
-        if cell.attack == CLEAN and self.number == 0 and cell.explainer not in self.job.spec.given:
-            some = self.annotated[: self.job.spec.faithfulness].to(maps.device)
-            if len(some):
-                for name, values in faithfulness(
-                    self.model, self.data.images[some], maps[some], self.data.valid[some]
-                ).items():
-                    scores[name][some] = values
+        sampled = [i for i, name in enumerate(self.data.ids) if name in self.job.faithfulness_sample]
+        if cell.attack == CLEAN and sampled and cell.explainer not in self.job.spec.given:
+            images, valid = self.data.images[sampled], self.data.valid[sampled]
+            for name, values in faithfulness(self.model, images, maps[sampled], valid).items():
+                scores[name][sampled] = values
         return scores
 
     def references(self, grid: str) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -151,6 +152,12 @@ class Job:
         fractured = [s.id for s in samples if s.label == 1 and s.annotated][:GALLERY_FRACTURED]
         return frozenset(fractured + [s.id for s in samples if s.label == 0][:GALLERY_NORMAL])
 
+    @cached_property
+    def faithfulness_sample(self) -> frozenset[str]:
+        """Ids of the annotated fractured images on which faithfulness is measured, drawn by the spec's seed."""
+        ids = sorted(s.id for batch in self.batches for s in batch if s.label == 1 and s.annotated)
+        return frozenset(random.Random(self.spec.seed).sample(ids, min(self.spec.faithfulness, len(ids))))
+
     @property
     def folder_name(self) -> str:
         """Results folder: a trial or another split never overwrites the benchmark's own results."""
@@ -231,7 +238,7 @@ class Job:
             forward, backward = self.explainers[cell.explainer].passes
             if cell.attack != CLEAN:  # the clean maps beside them, where those are not at hand
                 return 2 * forward * explained, 2 * backward * explained
-            flipped = min(self.spec.faithfulness, explained) if cell.batch == 0 else 0
+            flipped = sum(sample.id in self.faithfulness_sample for sample in batch)
             return forward * len(batch) + (flips(self.spec.image_size) + 2) * flipped, backward * len(batch)
         attack = self.attack_of(cell)
         forward, backward = attack.passes

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
+from fracbench.alignment import check_network
 from fracbench.cells import Bench
 from fracbench.data import load
 from fracbench.flags import flags_of, unanswered
@@ -21,11 +23,13 @@ from fracbench.robustness import is_random
 from fracbench.schema import ADAPTIVE, FAITHFULNESS, INSTANCES, SCHEMA_VERSION, SPREAD, STABILITY, ThreatModel
 from fracbench.store import CellResult, ResultFolder, digest
 from fracbench.summary import strongest_attack
+from fracbench.tensors import Images
 
 PREDICTION_COLUMNS = (
     *("image", "threat", "epsilon", "attack", "part", "margin", "correct", "distance"),
     *("adversarial_distance", "carried", "ladder", "zero_gradient", "fracture_margin"),
 )
+PROBED = 8  # images on which a model is looked at before its cells
 TRUTHS = ("correct", "carried", "ladder", "zero_gradient")
 ALIGNMENT_COLUMNS = ("image", "threat", "epsilon", "attack", "explainer", "grid", "blank", "hit",
                      *INSTANCES, *SPREAD, *STABILITY, *FAITHFULNESS)  # fmt: skip
@@ -72,7 +76,8 @@ def evaluate_model(
     known = {**job.identity(), **(identity or {})}
     random = _probe_random(model, job, device)
     collected = _Collected()
-    benches = [Bench(job, model, batch, device, random) for batch in range(len(job.batches))]
+    unfit = _check_network(model, job, device)
+    benches = [Bench(job, model, batch, device, random, unfit) for batch in range(len(job.batches))]
 
     def run(cells: Sequence[Cell]) -> None:
         """Cells of one logical batch, whose images are let go afterwards."""
@@ -123,15 +128,39 @@ def _flags(collected: _Collected, job: Job, random: bool) -> list[dict[str, Any]
 
 def _probe_random(model: Guarded, job: Job, device: str) -> bool:
     """Whether the first images get other answers when asked again; what raises here fails its cells later."""
-    some = load(job.dataset, job.batches[0][:8], job.spec.image_size)
+    with _uncounted(model):
+        try:
+            with undisturbed(model):
+                return is_random(model, _first_images(job, device))
+        except Exception:
+            return False
+
+
+def _check_network(model: Guarded, job: Job, device: str) -> dict[str, Exception]:
+    """What the explainers that check a network have against this one, by explainer."""
+    found: dict[str, Exception] = {}
+    checking = {name: of for name, of in job.explainers.items() if hasattr(of, "check_network")}
+    with _uncounted(model):
+        for name, explainer in checking.items():
+            try:
+                check_network(explainer, model, _first_images(job, device))
+            except Exception as error:
+                found[name] = error
+    return found
+
+
+def _first_images(job: Job, device: str) -> Images:
+    return load(job.dataset, job.batches[0][:PROBED], job.spec.image_size).images.to(device)
+
+
+@contextmanager
+def _uncounted(model: Guarded) -> Iterator[None]:
+    """The passes inside are no part of any cell."""
     before = model.passes.copy()
     try:
-        with undisturbed(model):
-            return is_random(model, some.images.to(device))
-    except Exception:
-        return False
+        yield
     finally:
-        model.passes.forward, model.passes.backward = before.forward, before.backward
+        model.passes = before
 
 
 def _assemble(

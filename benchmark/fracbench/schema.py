@@ -178,7 +178,7 @@ class BenchmarkSpec(_Strict):
     """A versioned benchmark: a submission can change none of it.
 
     ``given`` are maps that no network made, scored like explainers; ``explanation_attack`` moves the attribution while
-    the answer stays; ``faithfulness`` is on how many fractured images of the first batch it is measured.
+    the answer stays; ``faithfulness`` is on how many fractured images, drawn at random, it is measured.
     """
 
     name: Name
