@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 import torch
 from fracbench import registry
-from fracbench.cells import Bench
+from fracbench.bench import Bench
+from fracbench.explained_cells import to_explain
 from fracbench.models import guard
 from fracbench.resolving import resolve
 from fracbench.robustness import Aimed, craft
@@ -252,12 +253,12 @@ def test_no_map_leaves_its_device_before_it_is_scored() -> None:
     # a random map hashes its image for its seed, which takes the image along, but no map
     cells = [c for c in job.cells(0) if c.kind == "explain" and c.attack == "clean" and c.explainer != "random"]
     for cell in cells:  # what is made once for a batch is made
-        images, which = bench.to_explain(cell)
+        images, which = to_explain(bench, cell)
         found.spread(found.maps(cell, images, which).maps, which)
     attacked = found.data.images[found.annotated]
     with Leaving(32 * 32) as leaving:
         for cell in cells:
-            images, which = bench.to_explain(cell)
+            images, which = to_explain(bench, cell)
             maps = found.maps(cell, images, which).maps
             found.scores(maps, which), found.spread(maps, which)
             if cell.explainer not in job.spec.given:

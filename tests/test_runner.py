@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 import torch
 from fracbench import registry
-from fracbench.cells import Bench
+from fracbench.bench import Bench
+from fracbench.cells import compute
 from fracbench.contracts import Unsupported
 from fracbench.errors import InputError
 from fracbench.models import guard
@@ -158,15 +159,15 @@ def frames_equal(first: Outcome, second: Outcome) -> None:
 def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = resolve(spec())
     whole, _ = evaluate(job)
-    compute, computed = Bench.compute, []
+    computed = []
 
-    def until_seven(self: Bench, cell):  # type: ignore[no-untyped-def]
+    def until_seven(bench: Bench, cell):  # type: ignore[no-untyped-def]
         computed.append(cell)
         if len(computed) in (7, 15, 24):
             raise KeyboardInterrupt
-        return compute(self, cell)
+        return compute(bench, cell)
 
-    monkeypatch.setattr(Bench, "compute", until_seven)
+    monkeypatch.setattr("fracbench.runner.compute", until_seven)
     for _ in range(3):
         with pytest.raises(KeyboardInterrupt):
             evaluate(job, folder(tmp_path))
@@ -191,8 +192,7 @@ def test_a_submitted_cell_never_counts(tmp_path: Path, monkeypatch: pytest.Monke
     evaluate(job, folder(tmp_path))
     monkeypatch.setenv("FRACBENCH_CACHE", str(tmp_path / "another-user"))
     calls = []
-    compute = Bench.compute
-    monkeypatch.setattr(Bench, "compute", lambda self, cell: calls.append(cell) or compute(self, cell))
+    monkeypatch.setattr("fracbench.runner.compute", lambda bench, cell: calls.append(cell) or compute(bench, cell))
     evaluate(job, folder(tmp_path))
     assert len(calls) == sum(len(job.cells(b)) for b in range(len(job.batches)))
 

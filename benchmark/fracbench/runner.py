@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 
 from fracbench.alignment import check_network
-from fracbench.cells import Bench
+from fracbench.bench import Bench
+from fracbench.cells import compute
 from fracbench.data import load
 from fracbench.flags import flags_of, unanswered
 from fracbench.models import Guarded, undisturbed
@@ -87,7 +88,7 @@ def evaluate_model(
             result = folder.cells.read(name) if folder else None
             progress.cell(cell.label, sum(job.passes(cell)), cached=result is not None)
             if result is None:
-                result = bench.compute(cell)
+                result = compute(bench, cell)
                 if folder:
                     folder.cells.write(name, result)
             bench.results[cell] = result

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from fracbench import alignment
-from fracbench.cells import Bench
+from fracbench.bench import Bench
 from fracbench.errors import InputError
+from fracbench.explained_cells import to_explain
 from fracbench.plan import CLEAN, Cell
 from fracbench.progress import Progress
 from fracbench.schema import Backend
@@ -63,7 +64,7 @@ def verify(task: Task, cells: int, seed: int, progress: Progress) -> list[Differ
 
 
 def _compared(bench: Bench, cell: Cell, stored: pd.DataFrame) -> Iterator[dict[str, object]]:
-    maps = bench.explanations.maps(cell, *bench.to_explain(cell)).maps
+    maps = bench.explanations.maps(cell, *to_explain(bench, cell)).maps
     kept = bench.data.masks.flatten(1).any(1).nonzero()[:, 0]
     maps = maps[kept]
     masks, valid = bench.data.masks[kept], bench.data.valid[kept]

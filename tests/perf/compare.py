@@ -12,6 +12,7 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -84,6 +85,22 @@ def apgd_against_pyautoattack(device: str) -> Pair:
     return paired("refereed apgd-ce, 64 images / pyautoattack", ours, lambda: reference.perturb(images, labels))
 
 
+def explainers_together(device: str) -> Pair:
+    """Explainers that need the same passes: sharing them, as a run does, against each for itself."""
+    torch.manual_seed(0)
+    network = registry.make("models", "timm", {"architecture": "resnet18"}).eval().to(device)
+    images = torch.rand(8, 1, 224, 224, generator=torch.Generator().manual_seed(0)).to(device)
+    model, valid = guard(network, 224, device), torch.ones(8, 224, 224, dtype=torch.bool, device=device)
+    names = ("saliency", "input_x_gradient", "gradcam", "gradcam_plus_plus", "layercam", "hirescam")
+    chosen = [registry.make("explainers", name, {}) for name in names]
+
+    def all_by(kept: dict[int, Any] | None) -> None:
+        for explainer in chosen:
+            alignment.explain(explainer, model, images, valid, kept)
+
+    return paired(f"{len(names)} explainers, 8 images of 224 px / each alone", lambda: all_by({}), lambda: all_by(None))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu")
@@ -95,7 +112,7 @@ def main() -> None:
     )
     print(f"{'ours / reference, on ' + machine:<60}{'ours':>10}{'reference':>12}{'reference/ours':>16}")
     record: dict[str, object] = {"machine": machine, "torch": torch.__version__, "pairs": {}}
-    for measure in (metrics_against_quantus, apgd_against_pyautoattack):
+    for measure in (metrics_against_quantus, apgd_against_pyautoattack, explainers_together):
         name, ours, theirs = measure(device)
         mine, reference = statistics.median(ours), statistics.median(theirs)
         print(f"{name:<60}{mine:>8.4f} s{reference:>10.4f} s{reference / mine:>16.2f}", flush=True)
