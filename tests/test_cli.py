@@ -131,7 +131,7 @@ def test_validate_names_file_line_and_nearest_key(tmp_path: Path, monkeypatch: p
     refused(call("validate", file.parent / "other.yaml"), "must be called submission.yaml")
 
 
-def test_a_bad_submission_stops_all_before_anything_is_written(tmp_path: Path) -> None:
+def test_bad_submissions_stop_those_named_and_are_left_out_of_all(tmp_path: Path) -> None:
     folder = submissions(tmp_path)
     weights = STARTERS / "phantom-resnet-standard" / "weights.safetensors"
     for name, lines in {
@@ -144,17 +144,19 @@ def test_a_bad_submission_stops_all_before_anything_is_written(tmp_path: Path) -
         shutil.move(tmp_path / name / "submissions" / name, folder / name)
         shutil.copy(weights, folder / name / "w.safetensors")
     before = files(tmp_path)
-    result = call("run", "--all", "--benchmark", "smoke", "--submissions", folder)
+    common = ("--benchmark", "smoke", "--submissions", folder)
+    result = call("run", "tiny", "changed", "escaping", "absent", "misfit", *common)
     refused(result, "not the one declared", "leaves the submission's folder", "absent.safetensors is not there")
     assert len([line for line in result.output.splitlines() if line.startswith("error: ")]) == 3
-    for name in ("changed", "escaping", "absent"):
-        shutil.rmtree(folder / name)
-    refused(
-        call("run", "--all", "--benchmark", "smoke", "--submissions", folder),
-        "misfit:",
-        "the weights do not fit the model: ",
-    )
-    assert files(tmp_path) <= before
+    refused(call("run", "tiny", "misfit", *common), "error: misfit:", "the weights do not fit the model: ")
+    assert files(tmp_path) == before
+    result = call("run", "--all", *common, "--limit", "4", "--budget", "0.1")
+    assert result.exit_code == 1, result.output
+    left_out = [line for line in result.output.splitlines() if line.startswith("left out: ")]
+    assert len(left_out) == 4 and (folder / "tiny" / "results" / "smoke-custom" / "run.json").is_file()
+    assert {path for path in files(tmp_path) - before if "tiny" not in path.parts} == set()
+    shutil.rmtree(folder / "tiny")
+    refused(call("run", "--all", *common), "no submission is left to run")
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path) -> None:
@@ -235,7 +237,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(importlib.import_module("fracbench.tasks"), "run_submission", stop)
+    monkeypatch.setattr(importlib.import_module("fracbench.evaluating"), "run_submission", stop)
     result = call("run", "tiny", "--benchmark", "smoke", "--submissions", submissions(tmp_path))
     assert result.exit_code == 130 and "Repeat the same command to go on" in result.output
 

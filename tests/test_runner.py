@@ -161,11 +161,11 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch
     whole, _ = evaluate(job)
     computed = []
 
-    def until_seven(bench: Bench, cell):  # type: ignore[no-untyped-def]
+    def until_seven(bench: Bench, cell, seconds):  # type: ignore[no-untyped-def]
         computed.append(cell)
         if len(computed) in (7, 15, 24):
             raise KeyboardInterrupt
-        return compute(bench, cell)
+        return compute(bench, cell, seconds)
 
     monkeypatch.setattr("fracbench.runner.compute", until_seven)
     for _ in range(3):
@@ -192,7 +192,7 @@ def test_a_submitted_cell_never_counts(tmp_path: Path, monkeypatch: pytest.Monke
     evaluate(job, folder(tmp_path))
     monkeypatch.setenv("FRACBENCH_CACHE", str(tmp_path / "another-user"))
     calls = []
-    monkeypatch.setattr("fracbench.runner.compute", lambda bench, cell: calls.append(cell) or compute(bench, cell))
+    monkeypatch.setattr("fracbench.runner.compute", lambda *of: calls.append(of[1]) or compute(*of))
     evaluate(job, folder(tmp_path))
     assert len(calls) == sum(len(job.cells(b)) for b in range(len(job.batches)))
 

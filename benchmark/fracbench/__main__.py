@@ -2,4 +2,5 @@
 
 from fracbench.cli import main
 
-main(prog_name="fracbench")
+if __name__ == "__main__":  # not where a process that it started imports it
+    main(prog_name="fracbench")

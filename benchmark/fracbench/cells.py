@@ -25,17 +25,23 @@ COMPUTE: Mapping[str, Callable[[Bench, Cell], CellResult]] = {
 }  # fmt: skip
 
 
-def compute(bench: Bench, cell: Cell) -> CellResult:
-    """Run a cell; whatever goes wrong is recorded with its traceback and counts as failed."""
-    start, before = time.perf_counter(), bench.model.passes.copy()
-    record: dict[str, Any] = {
+def record_of(cell: Cell, images: int, error: str = "") -> dict[str, Any]:
+    """What the record of a cell holds whatever it does; with an ``error``, of one that failed before it could begin."""
+    return {
         "kind": cell.kind, "batch": cell.batch, "attack": cell.attack, "epsilon": cell.epsilon,
-        "norm": cell.norm, "explainer": cell.explainer, "images": len(bench.ids),
-        "status": "done", "error": "", "traceback": "", "notes": {},
+        "norm": cell.norm, "explainer": cell.explainer, "images": images,
+        "status": "failed" if error else "done", "error": error, "traceback": "", "notes": {},
+        "seconds": 0.0, "forward": 0, "backward": 0,
     }  # fmt: skip
+
+
+def compute(bench: Bench, cell: Cell, seconds: float) -> CellResult:
+    """Run a cell for at most so many seconds; whatever goes wrong is recorded with its traceback, as failed."""
+    start, before = time.perf_counter(), bench.model.passes.copy()
+    record = record_of(cell, len(bench.ids))
     result = CellResult(record)
     try:
-        with time_limit(_patience(bench, cell)):
+        with time_limit(seconds):
             result = _in_memory(bench, COMPUTE[cell.kind], cell)
         result.record = record | result.record
     except Unsupported as reason:
@@ -68,7 +74,7 @@ def _in_memory(bench: Bench, method: Callable[[Bench, Cell], CellResult], cell: 
         free_memory()
 
 
-def _patience(bench: Bench, cell: Cell) -> float:
+def patience(bench: Bench, cell: Cell) -> float:
     """Seconds after which a cell is taken for hanging: many times what its passes should take."""
     clean = bench.results.get(Cell("clean", bench.batch))
     if clean is None or not clean.record["forward"]:

@@ -16,6 +16,7 @@ from fracbench.data import Batch
 from fracbench.faithfulness import faithfulness
 from fracbench.instances import dilate, peak_hit
 from fracbench.models import Guarded
+from fracbench.once import once_for_all
 from fracbench.plan import CLEAN, Cell, Job
 from fracbench.schema import FAITHFULNESS, STABILITY
 from fracbench.spread import anatomy, spread
@@ -73,14 +74,13 @@ class Explanations:
         return alignment.explain(self.job.explainers[explainer], self.model, images, valid, kept)
 
     def _given(self, name: str) -> Explained:
-        job, data = self.job, self.data
+        job, data, side = self.job, self.data, self.job.spec.image_size
         if name == "reader":
             maps, who = given.reader(job.dataset, job.batches[self.number], data, self.near)
             notes = {"reader": who}
         else:
-            if name not in job.maps:
-                job.maps[name] = given.mean_mask(job.dataset, job.spec.image_size, job.spec.seed)
-            maps, notes = job.maps[name].expand(len(data.ids), -1, -1), {}
+            known = once_for_all(job, [name], lambda: _table(given.mean_mask(job.dataset, side, job.spec.seed)))
+            maps, notes = torch.from_numpy(known.to_numpy(copy=True))[None].expand(len(data.ids), -1, -1), {}
         scaled, blank = alignment.to_maps(maps.to(data.images.device), "positive", data.valid)
         return Explained(scaled, FULL_GRID, blank, notes)
 
@@ -120,13 +120,18 @@ class Explanations:
 
     def references(self, grid: str) -> pd.DataFrame:
         """What scores on a grid are read against, for each image: the same for every model, so computed once."""
-        known = self.job.references.get((self.number, grid))
-        if known is None:
-            data, spec = self.data, self.job.spec
-            everything = torch.arange(len(data.ids))
-            ceilings = self.scores(references.ceiling_maps(data.masks, data.valid, grid), everything)
-            asked = data.masks, data.valid, self.near_instances, grid, spec.metrics, spec.seed + self.number
-            kinds = {"ceiling": ceilings, "chance": references.tried_chance(*asked)}
-            columns = {f"{kind}_{name}_{grid}": v.cpu().numpy() for kind, of in kinds.items() for name, v in of.items()}
-            known = self.job.references[self.number, grid] = pd.DataFrame({"image": data.ids, **columns})
-        return known
+        return once_for_all(self.job, ["references", self.number, grid], lambda: self._references(grid))
+
+    def _references(self, grid: str) -> pd.DataFrame:
+        data, spec = self.data, self.job.spec
+        everything = torch.arange(len(data.ids))
+        ceilings = self.scores(references.ceiling_maps(data.masks, data.valid, grid), everything)
+        asked = data.masks, data.valid, self.near_instances, grid, spec.metrics, spec.seed + self.number
+        kinds = {"ceiling": ceilings, "chance": references.tried_chance(*asked)}
+        columns = {f"{kind}_{name}_{grid}": v.cpu().numpy() for kind, of in kinds.items() for name, v in of.items()}
+        return pd.DataFrame({"image": data.ids, **columns})
+
+
+def _table(plane: Maps) -> pd.DataFrame:
+    """One map (1, H, W) as a table, a column for each of its own."""
+    return pd.DataFrame(plane[0].numpy(), columns=[str(i) for i in range(plane.shape[-1])])

@@ -10,15 +10,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, cast
 
-import pandas as pd
-
 from fracbench import checks, ladder, registry
 from fracbench.contracts import Attack, Dataset, Ensemble, Explainer, Sample
 from fracbench.faithfulness import flips
 from fracbench.robustness import referee_passes
 from fracbench.schema import ADAPTIVE, CORRUPTIONS, Backend, BenchmarkSpec, Norm, PluginRef, ThreatModel, parse_epsilon
 from fracbench.store import digest
-from fracbench.tensors import Maps
 
 GALLERY_FRACTURED, GALLERY_NORMAL = 16, 8
 CLEAN = "clean"
@@ -75,16 +72,6 @@ class Job:
         if key not in self._attacks_built:
             self._attacks_built[key] = registry.make("attacks", ref.name, ref.params)
         return self._attacks_built[key]
-
-    @cached_property
-    def references(self) -> dict[tuple[int, str], pd.DataFrame]:
-        """Chance and ceiling by batch and grid, as they are computed: models share them."""
-        return {}
-
-    @cached_property
-    def maps(self) -> dict[str, Maps]:
-        """Given maps that are the same for every image, (1, H, W), as they are made."""
-        return {}
 
     @cached_property
     def explainers(self) -> Mapping[str, Explainer]:

@@ -13,7 +13,7 @@ from fracbench.errors import printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from fracbench.tasks import Estimate
+    from fracbench.inside import Estimate
     from fracbench.verify import Difference
 
 WIDTH = 118

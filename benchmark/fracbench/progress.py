@@ -5,13 +5,19 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+if TYPE_CHECKING:
+    from fracbench.plan import Cell
 
 
 class Progress(Protocol):
     """Told of every cell before it runs; ``weight`` is the cell's planned passes."""
 
     def cell(self, label: str, weight: int, *, cached: bool) -> None: ...
+
+    def begins(self, cell: Cell, seconds: float) -> None:
+        """Told of a cell that has to be computed, and how long it may take."""
 
     def more(self, cells: int, weight: int) -> None:
         """Told of cells that no plan foresaw."""
@@ -21,6 +27,9 @@ class Progress(Protocol):
 
 class Silent:
     def cell(self, label: str, weight: int, *, cached: bool) -> None:
+        pass
+
+    def begins(self, cell: Cell, seconds: float) -> None:
         pass
 
     def more(self, cells: int, weight: int) -> None:
@@ -96,6 +105,9 @@ class Console:
     def cell(self, label: str, weight: int, *, cached: bool) -> None:
         self._clock.next(weight, cached)
         self._show(f"{self.submission}: {label}")
+
+    def begins(self, cell: Cell, seconds: float) -> None:
+        pass
 
     def more(self, cells: int, weight: int) -> None:
         self.cells += cells

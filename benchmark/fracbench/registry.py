@@ -72,6 +72,11 @@ def unregister(kind: str, name: str) -> None:
     del _registered[kind, name]
 
 
+def registered() -> Mapping[tuple[str, str], Factory]:
+    """What ``register`` added in this process, by kind and name."""
+    return _registered
+
+
 def names(kind: str) -> list[str]:
     """Sorted names of all plugins of a kind, without importing any of them."""
     return [listing.name for listing in listings(kind)]

@@ -13,7 +13,8 @@ import pandas as pd
 
 from fracbench.alignment import check_network
 from fracbench.bench import Bench
-from fracbench.cells import compute
+from fracbench.cells import compute, patience
+from fracbench.cells import record_of as cell_record
 from fracbench.data import load
 from fracbench.flags import flags_of, unanswered
 from fracbench.models import Guarded, undisturbed
@@ -71,9 +72,15 @@ def evaluate_model(
     folder: ResultFolder | None = None,
     identity: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
+    seconds: float | None = None,
+    lost: Mapping[Cell, str] | None = None,
 ) -> Outcome:
-    """Compute or read back every cell. Finished cells go to ``folder`` as soon as they are there."""
-    progress = progress or Silent()
+    """Compute or read back every cell. Finished cells go to ``folder`` as soon as they are there.
+
+    A cell may take ``seconds``, or many times what its passes should take; those ``lost`` before, each with the reason,
+    have failed and are not tried again.
+    """
+    progress, lost = progress or Silent(), lost or {}
     known = {**job.identity(), **(identity or {})}
     random = _probe_random(model, job, device)
     collected = _Collected()
@@ -84,11 +91,15 @@ def evaluate_model(
         """Cells of one logical batch, whose images are let go afterwards."""
         bench = benches[cells[0].batch]
         for cell in cells:
-            name = known | {"cell": [cell.kind, cell.batch, cell.attack, cell.epsilon, cell.explainer, cell.norm]}
+            name = _named(known, cell)
             result = folder.cells.read(name) if folder else None
             progress.cell(cell.label, sum(job.passes(cell)), cached=result is not None)
-            if result is None:
-                result = compute(bench, cell)
+            if result is None and cell in lost:
+                result = CellResult(cell_record(cell, len(bench.ids), lost[cell]))
+            elif result is None:
+                allowed = seconds or patience(bench, cell)
+                progress.begins(cell, allowed)
+                result = compute(bench, cell, allowed)
                 if folder:
                     folder.cells.write(name, result)
             bench.results[cell] = result
@@ -110,8 +121,29 @@ def evaluate_model(
         progress.note(f"flagged ({', '.join(asking)}): the adaptive attack answers")
         for batch_cells in batches:
             run(batch_cells)
+    return _outcome(collected, job, [*job.attacks, *([ADAPTIVE] if asking else [])], random)
+
+
+def read_back(
+    job: Job, folder: ResultFolder, identity: Mapping[str, Any], lost: Mapping[Cell, str], reason: str
+) -> Outcome:
+    """What is finished of a model that is not evaluated further; all else has failed, for the ``reason`` given."""
+    collected, known = _Collected(), {**job.identity(), **identity}
+    for batch, samples in enumerate(job.batches):
+        for cell in job.cells(batch):
+            failed = CellResult(cell_record(cell, len(samples), lost.get(cell, reason)))
+            collected.add(folder.cells.read(_named(known, cell)) or failed)
+    return _outcome(collected, job, list(job.attacks), random=False)
+
+
+def _named(known: Mapping[str, Any], cell: Cell) -> dict[str, Any]:
+    """All that determines a cell."""
+    return {**known, "cell": [cell.kind, cell.batch, cell.attack, cell.epsilon, cell.explainer, cell.norm]}
+
+
+def _outcome(collected: _Collected, job: Job, attacks: Sequence[str], random: bool) -> Outcome:
     return Outcome(
-        _assemble(collected.tables, job, [*job.attacks, *([ADAPTIVE] if asking else [])]),
+        _assemble(collected.tables, job, attacks),
         collected.records,
         random,
         sum(record["seconds"] for record in collected.records),

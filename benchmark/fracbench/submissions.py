@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,26 +65,34 @@ def read_entry(file: Path, submissions: Path, results: Path | None) -> Entry:
 
 def discover(submissions: Path, results: Path | None, names: Sequence[str] = ()) -> list[Entry]:
     """All submissions of a folder, or the named ones, sorted by name; every fault on a line of its own."""
+    entries, faults = survey(submissions, results, names)
+    if faults:
+        raise InputError(*chain.from_iterable(faults.values()))
+    return entries
+
+
+def survey(
+    submissions: Path, results: Path | None, names: Sequence[str] = ()
+) -> tuple[list[Entry], dict[str, list[str]]]:
+    """Submissions that can be read, sorted by name, and the faults of the others, by name."""
     if not submissions.is_dir():
         raise InputError(f"{submissions}: no such folder; pass --submissions DIR")
     files = {file.parent.name: file for file in sorted(submissions.glob("*/submission.yaml"))}
     if not files:
         raise InputError(f"{submissions}: no */submission.yaml in it; pass --submissions DIR")
-    faults: list[str] = []
+    faults: dict[str, list[str]] = {}
     for name in names:
         if name not in files:
             hint = did_you_mean(name, files)
-            faults.append(f"unknown submission '{name}'.{hint} {submissions} has: {', '.join(files)}")
+            faults[name] = [f"unknown submission '{name}'.{hint} {submissions} has: {', '.join(files)}"]
     entries = []
     for name in names or files:
         if name in files:
             try:
                 entries.append(read_entry(files[name], submissions, results))
             except InputError as error:
-                faults += error.faults
-    if faults:
-        raise InputError(*faults)
-    return sorted({entry.name: entry for entry in entries}.values(), key=lambda entry: entry.name)
+                faults[name] = error.faults
+    return sorted({entry.name: entry for entry in entries}.values(), key=lambda entry: entry.name), faults
 
 
 def faults_of(file: Path) -> list[str]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import warnings
 
 import click
 
-from fracbench import __version__
+from fracbench import __version__, quiet  # noqa: F401
 from fracbench.cli.attacking import attack
 from fracbench.cli.board import leaderboard, summarise
+from fracbench.cli.doctoring import doctor
 from fracbench.cli.listing import list_, validate
 from fracbench.cli.making import data_, train
 from fracbench.cli.run import run
@@ -24,9 +24,7 @@ def main() -> None:
     # is otherwise slower by tens of times. Read when torch is loaded, so set before that
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    # torch warns about its own use of torch.jit; nobody who runs a benchmark can do anything about it
-    warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.jit")
 
 
-for command in (list_, validate, run, summarise, verify, leaderboard, data_, train, attack):
+for command in (list_, validate, doctor, run, summarise, verify, leaderboard, data_, train, attack):
     main.add_command(command)

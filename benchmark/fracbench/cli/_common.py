@@ -6,9 +6,12 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from fracbench.apart import Limits
 
 from fracbench.errors import InputError
 
@@ -20,6 +23,16 @@ split_option = click.option("--split", help="Another split than the spec's, such
 device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 submissions_option = click.option(
     "--submissions", type=FOLDER, help="Folder of submissions.  [default: ./submissions, else the starters]"
+)
+memory_option = click.option(
+    "--memory",
+    type=click.FloatRange(min=0.5),
+    help="GiB that the process of a submission may take.  [default: four fifths of the machine's]",
+)
+cell_timeout_option = click.option(
+    "--cell-timeout",
+    type=click.FloatRange(min=1),
+    help="Seconds that a cell may take.  [default: many times what its passes should]",
 )
 results_option = click.option("--results", type=FOLDER, help="Folder of results.  [default: beside each submission]")
 
@@ -41,6 +54,13 @@ def shown(command: Callable[..., int | None]) -> Callable[..., None]:
         sys.exit(status or 0)
 
     return run
+
+
+def limits(memory: float | None, seconds: float | None) -> Limits:
+    """What the process of a submission is held to."""
+    from fracbench.apart import GIB, Limits, default_memory
+
+    return Limits(default_memory() if memory is None else int(memory * GIB), seconds)
 
 
 def repeated(**options: object) -> str:

@@ -12,6 +12,7 @@ from fracbench.cli._common import (
     benchmark_option,
     data_option,
     device_option,
+    limits,
     repeated,
     results_option,
     shown,
@@ -92,7 +93,7 @@ def submit(
     Norm, range, ids and shapes are checked, and predictions made, here. An image that is read wrongly counts as broken
     under the reference threat, and the row says who broke it.
     """
-    from fracbench import specs, tasks
+    from fracbench import evaluating, specs, tasks
     from fracbench.environment import pick_device, prepare
     from fracbench.progress import Notes
     from fracbench.resolving import resolve
@@ -106,7 +107,7 @@ def submit(
     job = resolve(specs.load(benchmark), data=data, split=split)
     (task,) = tasks.bind(discover(submissions or default_dir(), results, [submission]), job, device)
     before = task.folder.summary()
-    after = tasks.lower(task, file, by, Notes())
+    after = evaluating.lower(task, file, by, limits(None, None), Notes())
     (images, lowered), (_, lowered_before) = _of(by, after), _of(by, before or {})
     click.echo(
         f"verified: {lowered - lowered_before} more images broken that every attack had spared; of {by} in all "

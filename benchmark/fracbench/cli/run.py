@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,11 @@ import click
 
 from fracbench.cli._common import (
     benchmark_option,
+    cell_timeout_option,
     data_option,
     device_option,
+    limits,
+    memory_option,
     places,
     repeated,
     results_option,
@@ -40,6 +44,8 @@ from fracbench.schema import Backend
     show_default=True,
     help="Who scores attributions; by Quantus itself is slow, and marked custom.",
 )
+@memory_option
+@cell_timeout_option
 @click.option("--dry-run", is_flag=True, help="Print the plan: cells, passes, estimated minutes.")
 @click.option("--ray", help="Address of a Ray cluster (not available yet).")
 @shown
@@ -55,13 +61,19 @@ def run(
     limit: int | None,
     budget: float,
     metrics_backend: Backend,
+    memory: float | None,
+    cell_timeout: float | None,
     dry_run: bool,
     ray: str | None,
 ) -> int:
-    """Evaluate submissions: every model x attack x explainer. Repeating the command does what is missing."""
+    """Evaluate submissions: every model x attack x explainer. Repeating the command does what is missing.
+
+    Each runs in a process of its own: a cell in which it crashes, hangs or takes too much memory has failed. With
+    --all, submissions that are not as they should be are named and left out; the status is then 1.
+    """
     from fracbench import specs
     from fracbench.files import cache_dir, check_writable
-    from fracbench.submissions import default_dir, discover
+    from fracbench.submissions import default_dir, survey
 
     if bool(names) == everything:
         raise InputError("name submissions to run, or pass --all (not both)")
@@ -69,22 +81,24 @@ def run(
         raise InputError("--ray is not available in this version; leave it out to run on this machine")
     check_writable(cache_dir(), "FRACBENCH_CACHE")
     spec = specs.load(benchmark)
-    entries = discover(submissions or default_dir(), results, names)
+    left_out = _LeftOut(everything)
+    entries, faults = survey(submissions or default_dir(), results, names)
+    left_out.add(faults)
+    # a trial run ranks nobody, so it takes whoever is there
+    trial = limit is not None or budget < 1
     for entry in entries:
-        if names and spec.name not in entry.submission.benchmarks and limit is None and budget == 1 and not dry_run:
+        if names and spec.name not in entry.submission.benchmarks and not trial and not dry_run:
             listed = ", ".join(entry.submission.benchmarks)
             raise InputError(f"{entry.name} does not enter {spec.name} (it enters {listed}); add it to its benchmarks")
     if everything:
-        # a trial run ranks nobody, so it takes whoever is there
-        trial = limit is not None or budget < 1
         entries = [e for e in entries if trial or spec.name in e.submission.benchmarks]
-        if not entries:
-            raise InputError(
-                f"no submission enters {spec.name}; list it under benchmarks in a submission.yaml, or try --limit 12"
-            )
+        left_out.unless(
+            entries,
+            f"no submission enters {spec.name}; list it under benchmarks in a submission.yaml, or try --limit 12",
+        )
 
     from fracbench import data as radiographs
-    from fracbench import printing, tasks
+    from fracbench import evaluating, printing, tasks
     from fracbench.board import read_board
     from fracbench.environment import pick_device, prepare
     from fracbench.resolving import resolve
@@ -92,44 +106,76 @@ def run(
     device = pick_device(device)
     prepare(device)
     job = resolve(spec, data=data, split=split, limit=limit, budget=budget, metrics_backend=metrics_backend)
-    todo = tasks.bind(entries, job, device)
+    held = limits(memory, cell_timeout)
+    todo, faults = tasks.bound(entries, job, device)
+    left_out.add(faults)
     if dry_run:
-        tasks.check(todo)
         plan = []
         for task in todo:
             click.echo(f"timing {task.entry.name} on this machine", err=True)
-            plan.append((task.entry.name, tasks.estimate(task)))
+            try:
+                plan.append((task.entry.name, evaluating.estimate(task, held)))
+            except InputError as error:
+                left_out.add({task.entry.name: error.faults})
+        left_out.unless(plan)
         printing.print_plan(plan)
-        return 0
-    pending = [task for task in todo if not task.finished]
-    for task in todo:
-        if task not in pending:
-            click.echo(f"{task.entry.name}: finished already in {task.folder.path}", err=True)
+        return left_out.status
+    done = [task for task in todo if task.finished]
+    pending = [task for task in todo if task not in done]
+    for task in done:
+        click.echo(f"{task.entry.name}: finished already in {task.folder.path}", err=True)
     if pending:
         models = ", ".join(task.entry.name for task in pending)
         click.echo(f"checking {sum(map(len, job.batches))} images and the models {models}", err=True)
         radiographs.check(job.dataset, job.batches, job.spec.image_size)
-        tasks.check(pending)
+        faults = evaluating.check(pending, held)
+        left_out.add(faults)
+        pending = [task for task in pending if task.entry.name not in faults]
         tasks.claim(pending)
-    failures = _run_tasks(pending, job) if pending else []
+    left_out.unless([*done, *pending])
+    failures = _run_tasks(pending, job, held) if pending else []
     for line in failures:
         click.echo(f"failed cell: {line}", err=True)
     printing.print_board(read_board(*places(submissions, results)), spec.name)
     click.echo(f"next: fracbench leaderboard{repeated(submissions=submissions, results=results)}")
-    return 1 if failures else 0
+    return 1 if failures else left_out.status
 
 
-def _run_tasks(pending: list[Any], job: Any) -> list[str]:
+class _LeftOut:
+    """Submissions that are not as they should be: with --all they are named and left out, else nothing is run."""
+
+    def __init__(self, everything: bool) -> None:
+        self._everything = everything
+        self._faults: list[str] = []
+
+    def add(self, faults: Mapping[str, list[str]]) -> None:
+        lines = [line for of in faults.values() for line in of]
+        if lines and not self._everything:
+            raise InputError(*lines)
+        self._faults += lines
+        for line in lines:
+            click.echo(f"left out: {line}", err=True)
+
+    def unless(self, some: Sequence[object], otherwise: str = "no submission is left to run") -> None:
+        if not some:
+            raise InputError(otherwise)
+
+    @property
+    def status(self) -> int:
+        return 1 if self._faults else 0
+
+
+def _run_tasks(pending: list[Any], job: Any, held: Any) -> list[str]:
     """Run what is not finished, with progress; a line for each failed cell."""
+    from fracbench.evaluating import run_submission
     from fracbench.progress import Console
-    from fracbench.tasks import run_submission
 
     cells, weight = job.planned
     failures = []
     with Console(cells * len(pending), weight * len(pending)) as progress:
         for task in pending:
             progress.submission = task.entry.name
-            for cell in run_submission(task, progress).failed:
+            for cell in run_submission(task, held, progress).failed:
                 where = f"{cell['explainer']} on {cell['attack']}".removeprefix(" on ")
                 failures.append(f"{task.entry.name}: {where}, batch {cell['batch']}: {cell['error']}")
     return failures

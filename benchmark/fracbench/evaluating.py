@@ -1,0 +1,191 @@
+"""Submissions checked, estimated and run, each in a process of its own: what one breaks, the others do not notice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from filelock import FileLock
+
+from fracbench import inside, registry, third_party
+from fracbench.apart import Died, Limits, apart
+from fracbench.doctor import Finding
+from fracbench.errors import InputError
+from fracbench.files import write_atomic
+from fracbench.inside import BETWEEN_CELLS, Estimate
+from fracbench.plan import Cell
+from fracbench.progress import Progress
+from fracbench.runner import Outcome, read_back, record_of
+from fracbench.schema import THIRD_PARTY
+from fracbench.store import TABLES
+from fracbench.summary import summarise
+from fracbench.tasks import Task, finished_run
+
+DEATHS = 3  # after so many in one run, a submission is given up
+
+
+def _ignore(*_: Any) -> None:
+    pass
+
+
+def _modules(task: Task) -> list[str]:
+    """Where the code of a task's plugins is."""
+    job = task.job
+    plugins = (job.dataset, *(attack for _, _, attack in job.every_attack()), *job.explainers.values())
+    model = registry.load("models", task.entry.submission.model.name)
+    return sorted({type(of).__module__ for of in plugins} | {model.__module__})
+
+
+def check(tasks: Iterable[Task], limits: Limits) -> dict[str, list[str]]:
+    """Build every model once, before anything is computed: the faults of those that cannot be, by submission."""
+    faults = {}
+    for task in tasks:
+        try:
+            apart(partial(inside.build, task), limits, limits.seconds or BETWEEN_CELLS, _ignore, _modules(task))
+        except InputError as error:
+            faults[task.entry.name] = [f"{task.entry.name}: {fault}" for fault in error.faults]
+        except Died as error:
+            faults[task.entry.name] = [f"{task.entry.name}: the model cannot be built: {error}"]
+    return faults
+
+
+def examine(task: Task, limits: Limits, show: Callable[[Finding], None]) -> None:
+    """Look at the model of a submission before a long run; ``show`` gets each finding as it is made."""
+    try:
+        apart(partial(inside.examine, task), limits, BETWEEN_CELLS, lambda _, finding: show(finding), _modules(task))
+    except Died as error:
+        show(Finding("fail", "model", f"{error}; what it did is done in every run"))
+
+
+def estimate(task: Task, limits: Limits) -> Estimate:
+    """Planned passes, and minutes from a timing of the model on this machine, a few seconds for most networks."""
+    try:
+        return apart(partial(inside.estimate, task), limits, BETWEEN_CELLS, _ignore, _modules(task))
+    except Died as error:
+        raise InputError(f"{task.entry.name}: the model fails on images: {error}") from error
+
+
+@dataclass
+class _Heard:
+    """What a process tells of its cells; a process that takes another's place tells the first of them again."""
+
+    progress: Progress
+    told: int = 0
+    seen: int = 0
+    under_way: Cell | None = None
+    answering: bool = False
+
+    def __call__(self, kind: str, *content: Any) -> None:
+        if kind == "cell":
+            self.seen += 1
+            self.under_way = None
+            if self.seen > self.told:
+                self.told = self.seen
+                label, weight, cached = content
+                self.progress.cell(label, weight, cached=cached)
+        elif kind == "begins":
+            (self.under_way,) = content
+        elif kind == "more" and not self.answering:
+            self.answering = True
+            self.progress.more(*content)
+        elif kind == "note" and self.seen >= self.told:
+            self.progress.note(*content)
+
+
+def run_submission(task: Task, limits: Limits, progress: Progress) -> Outcome:
+    """Evaluate one submission into its results folder.
+
+    A cell in which its process dies has failed, and a new process goes on after it; at the third death all that is not
+    finished has failed.
+    """
+    folder, job = task.folder, task.job
+    outcome = _evaluated(task, limits, progress)
+    submission = task.entry.submission
+    fields = {
+        "submission": task.entry.name,
+        "title": submission.title,
+        "authors": list(submission.authors),
+        "control": submission.control,
+        "training": submission.training.model_dump(mode="json"),
+        "model": submission.model.model_dump(mode="json"),
+        "weights_sha256": task.weights,
+        "reported": submission.reported,
+    }
+    run = record_of(fields, job, outcome, task.environment, task.identity)
+    run, tables = _with_third_parties(task, run, outcome.tables, limits, progress)
+    folder.write(tables, run, summarise(run, tables))
+    if not outcome.failed:
+        folder.cells.remove()  # the tables hold all of it now
+    return outcome
+
+
+def _evaluated(task: Task, limits: Limits, progress: Progress) -> Outcome:
+    lost: dict[Cell, str] = {}
+    heard = _Heard(progress)
+    while True:
+        heard.seen, heard.under_way = 0, None
+        work = partial(inside.evaluate, task, limits.seconds, dict(lost))
+        try:
+            return apart(work, limits, BETWEEN_CELLS, heard, _modules(task))
+        except InputError as error:  # the model was built a moment ago
+            reason = f"the model cannot be built: {error}"
+        except Died as error:
+            reason = str(error)
+        if heard.under_way is not None:
+            lost[heard.under_way] = reason
+        if heard.under_way is None or len(lost) == DEATHS:
+            progress.note(f"given up: {task.entry.name}: {reason}")
+            given_up = f"not tried, for the model was given up: {reason}"
+            return read_back(task.job, task.folder, task.cell_identity, lost, given_up)
+
+
+def _with_third_parties(
+    task: Task, run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame], limits: Limits, progress: Progress
+) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
+    """The same with all images of third parties that are kept beside the results, each verified now."""
+    predictions = tables["predictions"]
+    own = predictions[~predictions.attack.str.startswith(f"{THIRD_PARTY}/")]
+    counted, records = [], []
+    for file, by in third_party.kept(task.folder.path / THIRD_PARTY):
+        try:
+            sent = third_party.read(file, by, task.job)
+            third_party.check(sent, task.job)
+        except InputError as error:
+            progress.note(f"not counted: {error}")
+            continue
+        counted.append(sent)
+        records.append({"by": by, "file": file.name, "sha256": sent.sha256})
+    rows: list[pd.DataFrame] = []
+    if counted:
+        try:
+            work = partial(inside.answers, task, counted, run["random"])
+            rows = apart(work, limits, limits.seconds or BETWEEN_CELLS, _ignore, _modules(task))
+        except Died as error:
+            raise InputError(f"{task.entry.name}: its answers to images of third parties: {error}") from error
+    return {**run, "third_party": records}, {**tables, "predictions": pd.concat([own, *rows], ignore_index=True)}
+
+
+def lower(task: Task, file: Path, by: str, limits: Limits, progress: Progress) -> dict[str, Any]:
+    """Verify a file of perturbed images against a finished run, keep it, and let it count; the new summary.
+
+    Raises ``InputError``, with nothing written, where there is no such run or the file is not what it should be.
+    """
+    sent = third_party.read(file, by, task.job)
+    third_party.check(sent, task.job)
+    finished_run(task)
+    places = task.folder.path / THIRD_PARTY
+    try:
+        places.mkdir(exist_ok=True)
+        with FileLock(places / "lock"):  # two senders at once: the second counts the first
+            write_atomic(third_party.name_for(sent, places), file.read_bytes())
+            tables = {name: task.folder.table(name) for name in TABLES}
+            run, tables = _with_third_parties(task, finished_run(task), tables, limits, progress)
+            summary = summarise(run, tables)
+            task.folder.write(tables, run, summary)
+    except OSError as error:
+        raise InputError(f"{places}: cannot be written to ({error.strerror})") from None
+    return summary

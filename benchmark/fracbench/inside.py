@@ -1,0 +1,128 @@
+"""What is done with a stranger's model, in the process of its submission."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+
+from fracbench import third_party
+from fracbench.apart import PATIENCE, Tell
+from fracbench.environment import prepare
+from fracbench.errors import InputError
+from fracbench.models import Guarded, undisturbed
+from fracbench.plan import Cell
+from fracbench.runner import Outcome, evaluate_model
+from fracbench.tasks import Task
+from fracbench.third_party import Sent
+
+TIMINGS = 7
+SLOWEST_TIMING = 2.0  # seconds: a dry run sends fewer images through a network that takes longer
+BETWEEN_CELLS = 600.0  # seconds for what is done once for a run: building the model, looking at it, collecting
+
+
+class Telling:
+    """Progress that is told to another process."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+
+    def cell(self, label: str, weight: int, *, cached: bool) -> None:
+        self._tell(PATIENCE, BETWEEN_CELLS)
+        self._tell("cell", label, weight, cached)
+
+    def begins(self, cell: Cell, seconds: float) -> None:
+        self._tell("begins", cell)
+        self._tell(PATIENCE, seconds)
+
+    def more(self, cells: int, weight: int) -> None:
+        self._tell("more", cells, weight)
+
+    def note(self, text: str) -> None:
+        self._tell("note", text)
+
+
+def prepared(task: Task) -> Guarded:
+    """The model of a submission on a machine set up as the parent's is."""
+    prepare(task.device)
+    torch.set_num_threads(task.environment["threads"])
+    return task.model()
+
+
+def build(task: Task, tell: Tell) -> None:
+    """Build the model; raises ``InputError`` for what is wrong with it."""
+    prepared(task)
+
+
+def evaluate(task: Task, seconds: float | None, lost: Mapping[Cell, str], tell: Tell) -> Outcome:
+    """Every cell that is not finished and not lost, into the results folder."""
+    return evaluate_model(
+        prepared(task), task.job, task.device, folder=task.folder, identity=task.cell_identity, progress=Telling(tell),
+        seconds=seconds, lost=lost,
+    )  # fmt: skip
+
+
+def examine(task: Task, tell: Tell) -> None:
+    """Look at the model before a long run, and tell each finding."""
+    from fracbench.doctor import Doctor
+
+    prepare(task.device)
+    for finding in Doctor(task).findings():
+        tell("finding", finding)
+
+
+def answers(task: Task, sent: Sequence[Sent], random: bool, tell: Tell) -> list[pd.DataFrame]:
+    """The model's answers to images of third parties."""
+    model = prepared(task)
+    return [third_party.verified(of, task.job, model, task.device, random) for of in sent]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What ``--dry-run`` prints for one submission."""
+
+    cells: int
+    forward: int
+    backward: int
+    minutes: float
+
+
+def estimate(task: Task, tell: Tell) -> Estimate:
+    """Planned passes, and minutes from a timing of the model on this machine, a few seconds for most networks."""
+    model, job = prepared(task), task.job
+    costs = [job.passes(cell) for batch in range(len(job.batches)) for cell in job.cells(batch)]
+    forward, backward = sum(f for f, _ in costs), sum(b for _, b in costs)
+    size = min(job.spec.logical_batch, model.micro_batch)
+    try:
+        first = _seconds(model, job.spec.image_size, task.device, 2, gradient=True)
+        size = min(size, max(2, int(2 * SLOWEST_TIMING / first)))
+        one_way, both = (_time(model, job.spec.image_size, task.device, size, gradient) for gradient in (False, True))
+    except Exception as error:
+        raise InputError(f"{task.entry.name}: the model fails on images: {type(error).__name__}: {error}") from error
+    return Estimate(len(costs), forward, backward, ((forward - backward) * one_way + backward * both) / 60)
+
+
+def _time(model: Guarded, side: int, device: str, size: int, gradient: bool) -> float:
+    """Seconds an image takes: the median of a few timings, after one that warms up."""
+    _seconds(model, side, device, size, gradient)
+    times: list[float] = []
+    while len(times) < TIMINGS and sum(times) < 2 * SLOWEST_TIMING:
+        times.append(_seconds(model, side, device, size, gradient))
+    return statistics.median(times) / size
+
+
+def _seconds(model: Guarded, side: int, device: str, size: int, gradient: bool) -> float:
+    images = torch.rand(size, 1, side, side, device=device)
+    start = time.perf_counter()
+    with undisturbed(model), torch.set_grad_enabled(gradient):
+        given = images.requires_grad_(gradient)
+        margin = model(given).sum()
+        if gradient and margin.requires_grad:
+            torch.autograd.grad(margin, given, allow_unused=True)
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
