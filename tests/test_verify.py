@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from click.testing import Result
 from conftest import STARTERS
 from fracbench import specs
+from fracbench import verify as comparing
+from fracbench.board import read_board
+from fracbench.plan import Cell
 from fracbench.resolving import resolve
 from fracbench.runner import evaluate_model
 from fracbench.store import TABLES, ResultFolder
 from fracbench.submissions import discover, load_model
+from fracbench.summary import summarise
+from fracbench.tasks import bind
 from fracbench_plugins.metrics import _quantus
 from test_cli import call
+from worlds import Broken
 
+PGD = Cell("attack", 0, "pgd", "0.5/255")
 NAME, OPTIONS = "phantom-resnet-standard", ("--benchmark", "smoke", "--submissions", STARTERS)
 
 
@@ -27,35 +38,117 @@ def results(smoke: Path, tmp_path: Path) -> Path:
     return tmp_path / "results"
 
 
+def folder_of(results: Path) -> ResultFolder:
+    return ResultFolder(results / NAME / "smoke", NAME, "smoke")
+
+
+def forge(results: Path, summarised: bool = True, **changes: Any) -> None:
+    """Replace tables by what ``changes`` make of them, seal, and sum up again as somebody would who forges well."""
+    folder = folder_of(results)
+    tables = {name: folder.table(name) for name in TABLES}
+    tables |= {name: change(tables[name]) for name, change in changes.items()}
+    run, summary = folder.run(), folder.summary()
+    assert run is not None and summary is not None
+    folder.write(tables, run, summarise(run, tables) if summarised else summary | {"curve_area": 0.9})
+
+
+def verify(results: Path, *more: object) -> Result:
+    return call("verify", NAME, *OPTIONS, "--results", results, *map(str, more))
+
+
+def again(results: Path, n: int) -> comparing.Verdict:
+    """The same in this process."""
+    (entry,) = discover(STARTERS, None, [NAME])
+    (task,) = bind([entry], resolve(specs.load("smoke")), "cpu")
+    run = folder_of(results).run()
+    assert run is not None
+    return comparing.verify(replace(task, folder=folder_of(results)), run, n, 0, lambda *_: None)
+
+
 def test_a_run_of_this_machine_agrees_with_itself_and_with_quantus(results: Path) -> None:
-    done = call("verify", NAME, *OPTIONS, "--results", results, "--cells", 3, "--seed", 1)
+    assert folder_of(results).verified is None
+    done = verify(results, "--cells", 6, "--seed", 1)
     assert done.exit_code == 0, done.output
     lines = [line.split() for line in done.output.splitlines() if line.strip().startswith(("auc", "relevance_rank"))]
     assert len(lines) == 2 and all(int(line[1]) > 0 for line in lines)
     assert all(float(line[2]) == 0 for line in lines), "stored scores come out again"
     assert all(float(line[3]) < 1e-5 for line in lines), "and Quantus says the same"
+    assert re.search(r"^ hit +\d+ +0\.0e\+00 +- +-", done.output, re.MULTILINE), "scores that Quantus has not, too"
+    assert "answers, now and stored" in done.output and "verified: phantom-resnet-standard, 6 cells" in done.output
+    stamp = folder_of(results).verified
+    assert stamp is not None and len(stamp["cells"]) == 6 and stamp["seed"] == 1
 
 
-def test_a_changed_score_is_told(results: Path) -> None:
-    folder = ResultFolder(results / NAME / "smoke", NAME, "smoke")
-    tables = {name: folder.table(name) for name in TABLES}
-    forged = tables | {"alignment": tables["alignment"].assign(auc=0.99)}
-    run, summary = folder.run(), folder.summary()
-    assert run is not None and summary is not None
-    folder.write(forged, run, summary)
-    done = call("verify", NAME, *OPTIONS, "--results", results, "--cells", 1)
-    assert done.exit_code == 1 and "differs in auc" in done.output, done.output
+@pytest.mark.parametrize(
+    "changes, says",
+    [
+        ({"alignment": lambda rows: rows.assign(auc=0.99)}, "auc"),
+        ({"alignment": lambda rows: rows.assign(hit=1.0)}, "hit"),
+        (
+            {"predictions": lambda rows: rows.assign(correct=True, margin=rows.margin.abs())},
+            "the answers of 'pgd 0.5/255'",
+        ),
+        ({"predictions": lambda rows: rows[rows.correct]}, "'pgd' does not have one row for each image"),
+        ({"alignment": lambda rows: rows[rows.hit != 0]}, "'saliency' on clean does not have one row for each image"),
+        ({"images": lambda rows: rows.assign(group="one")}, "the group of an image is not the benchmark's"),
+        ({"images": lambda rows: rows[rows.label == 1]}, "the images are not those of the benchmark"),
+        ({"summarised": False}, "the summary does not follow from the tables"),
+    ],
+)
+def test_what_was_changed_is_told(
+    results: Path, changes: dict[str, Any], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forge(results, **changes)
+    monkeypatch.setattr(comparing, "_chosen", lambda *_: [PGD, Cell("explain", 1, "clean", "", "saliency")])
+    assert says in again(results, 2).wrong
+
+
+def test_what_differs_is_told_and_not_stamped(results: Path) -> None:
+    forge(results, alignment=lambda rows: rows.assign(auc=0.99))
+    done = verify(results, "--cells", 4)
+    assert done.exit_code == 1 and f"{NAME} differs: auc" in done.output, done.output
+    assert folder_of(results).verified is None and "next:" not in done.output
+
+
+def test_results_that_came_with_a_submission_rank_once_they_are_verified(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FRACBENCH_CACHE", str(tmp_path / "another-user"))
+    (row,) = read_board(tmp_path, results).rows
+    assert not row["ranked"] and row["unranked_because"] == ["self-reported, and not verified"]
+    folder_of(results).stamp({"date": "2026", "cells": []})
+    (row,) = read_board(tmp_path, results).rows
+    assert row["ranked"] and row["verified"] == "2026"
+    monkeypatch.setenv("FRACBENCH_CACHE", str(tmp_path / "a-third-user"))
+    assert folder_of(results).verified is None, "what another has verified is not verified here"
+    monkeypatch.setenv("FRACBENCH_CACHE", str(tmp_path / "another-user"))
+    summary = folder_of(results).summary()
+    assert summary is not None
+    folder_of(results).write_summary(summary | {"curve_area": 0.9})
+    (row,) = read_board(tmp_path, results).rows
+    assert not row["ranked"] and row["verified"] is None, "what is changed afterwards is not verified"
+
+
+def test_a_cell_that_can_no_longer_be_computed_is_told(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparing, "_chosen", lambda *_: [PGD])
+    found = again(results, 1)
+    assert [of.cell for of in found.answers] == ["pgd 0.5/255"] and not found.wrong
+    monkeypatch.setattr("fracbench_plugins.attacks.pgd.PGD.__call__", Broken.__call__)
+    (fault,) = again(results, 1).wrong
+    assert fault.startswith("'pgd 0.5/255' of batch 0 cannot be computed now: RuntimeError: this plugin is broken")
 
 
 def test_metrics_that_are_not_quantus_are_told(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_quantus, "scores", lambda metric, maps, masks, **_: torch.full((len(maps),), 0.123))
-    done = call("verify", NAME, *OPTIONS, "--results", results, "--cells", 1)
-    assert done.exit_code == 1 and "differs in pointing_game, relevance_mass_accuracy" in done.output, done.output
+    assert again(results, 2).wrong[:2] == ["pointing_game", "relevance_mass_accuracy"]
 
 
-def test_without_a_run_it_says_what_to_type(tmp_path: Path) -> None:
-    done = call("verify", NAME, *OPTIONS, "--results", tmp_path)
-    assert done.exit_code == 2 and f"first fracbench run {NAME} --benchmark smoke" in done.output
+def test_without_a_run_it_says_what_to_type(tmp_path: Path, results: Path) -> None:
+    done = verify(tmp_path)
+    assert done.exit_code == 2
+    assert f"first fracbench run {NAME} --benchmark smoke --submissions {STARTERS} --results {tmp_path}" in done.output
+    (results / NAME / "smoke").rename(results / NAME / "smoke-custom")
+    assert "smoke-custom is a trial run" in verify(results).output
 
 
 def test_quantus_itself_can_score_a_run_which_is_then_no_longer_the_benchmark(results: Path) -> None:

@@ -60,15 +60,17 @@ def read_board(submissions: Path, results: Path | None) -> Board:
 
 
 def _row(folder: ResultFolder, summary: dict[str, Any]) -> dict[str, Any]:
-    ours = not folder.self_reported
+    verified = folder.verified
+    ours = verified is not None or not folder.self_reported
     check_row(summary, str(folder.path / "summary.json"))
     return {
         **summary,
         "submission": folder.submission,
         "path": str(folder.path),
         "self_reported": not ours,
+        "verified": (verified or {}).get("date"),
         "ranked": summary["ranked"] and ours,
-        "unranked_because": [*summary["unranked_because"], *([] if ours else ["self-reported"])],
+        "unranked_because": [*summary["unranked_because"], *([] if ours else ["self-reported, and not verified"])],
     }
 
 

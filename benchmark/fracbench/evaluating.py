@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +25,7 @@ from fracbench.schema import THIRD_PARTY
 from fracbench.store import TABLES
 from fracbench.summary import summarise
 from fracbench.tasks import Task, finished_run
+from fracbench.verify import Verdict
 
 DEATHS = 3  # after so many in one run, a submission is given up
 
@@ -67,6 +69,28 @@ def estimate(task: Task, limits: Limits) -> Estimate:
         return apart(partial(inside.estimate, task), limits, BETWEEN_CELLS, _ignore, _modules(task))
     except Died as error:
         raise InputError(f"{task.entry.name}: the model fails on images: {error}") from error
+
+
+def verify(task: Task, cells: int, seed: int, limits: Limits, again: str, show: Callable[[str], None]) -> Verdict:
+    """Compute a random sample of a finished run's cells again; where all agrees, the run is stamped as verified.
+
+    ``show`` gets what is under way, ``again`` is what to type where there is no such run. Raises ``InputError`` for
+    that, and where the results cannot be written to.
+    """
+    run = finished_run(task, again, ours=False)
+    work = partial(inside.verify, task, run, cells, seed)
+    try:
+        verdict = apart(work, limits, BETWEEN_CELLS, lambda _, text: show(text), _modules(task))
+    except Died as error:
+        raise InputError(f"{task.entry.name}: cannot be computed again: {error}") from error
+    if not verdict.wrong and verdict.cells:
+        date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        facts = {"date": date, "cells": verdict.cells, "seed": seed, "environment": dict(task.environment)}
+        try:
+            task.folder.stamp(facts)
+        except OSError as error:
+            raise InputError(f"{task.folder.path}: cannot be written to ({error.strerror})") from None
+    return verdict
 
 
 @dataclass
@@ -176,14 +200,15 @@ def lower(task: Task, file: Path, by: str, limits: Limits, progress: Progress) -
     """
     sent = third_party.read(file, by, task.job)
     third_party.check(sent, task.job)
-    finished_run(task)
+    again = f"fracbench run {task.entry.name} --benchmark {task.job.spec.name}"
+    finished_run(task, again)
     places = task.folder.path / THIRD_PARTY
     try:
         places.mkdir(exist_ok=True)
         with FileLock(places / "lock"):  # two senders at once: the second counts the first
             write_atomic(third_party.name_for(sent, places), file.read_bytes())
             tables = {name: task.folder.table(name) for name in TABLES}
-            run, tables = _with_third_parties(task, finished_run(task), tables, limits, progress)
+            run, tables = _with_third_parties(task, finished_run(task, again), tables, limits, progress)
             summary = summarise(run, tables)
             task.folder.write(tables, run, summary)
     except OSError as error:

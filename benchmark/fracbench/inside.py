@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
@@ -19,6 +20,9 @@ from fracbench.plan import Cell
 from fracbench.runner import Outcome, evaluate_model
 from fracbench.tasks import Task
 from fracbench.third_party import Sent
+
+if TYPE_CHECKING:
+    from fracbench.verify import Verdict
 
 TIMINGS = 7
 SLOWEST_TIMING = 2.0  # seconds: a dry run sends fewer images through a network that takes longer
@@ -73,6 +77,13 @@ def examine(task: Task, tell: Tell) -> None:
     prepare(task.device)
     for finding in Doctor(task).findings():
         tell("finding", finding)
+
+
+def verify(task: Task, run: Mapping[str, Any], cells: int, seed: int, tell: Tell) -> Verdict:
+    """Compute a sample of a run's cells again."""
+    from fracbench import verify as comparing
+
+    return comparing.verify(task, run, cells, seed, tell)
 
 
 def answers(task: Task, sent: Sequence[Sent], random: bool, tell: Tell) -> list[pd.DataFrame]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from fracbench.inside import Estimate
-    from fracbench.verify import Difference
+    from fracbench.verify import Verdict
 
 WIDTH = 118
 EXPLAINED = (
@@ -109,22 +109,30 @@ def _print_drops(console: Console, shown: Sequence[Mapping[str, Any]]) -> None:
     console.print(table)
 
 
-def print_differences(found: Sequence[Difference]) -> None:
-    """Of each metric the largest differences between what is stored, fracbench now, and Quantus now."""
+def print_verdict(verdict: Verdict) -> None:
+    """What was computed again: the answers of each cell, and of each score the largest differences."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    title = "largest difference of a score, over n maps"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for name in ("metric", "n", "from what is stored", "from Quantus, ties broken", "from Quantus, as is"):
-        table.add_column(name, justify="left" if name == "metric" else "right")
-    for of in found:
-        apart = [f"{value:.1e}" for value in (of.stored, of.quantus, of.as_is)]
-        table.add_row(of.metric, str(of.maps), *apart)
     console = Console(highlight=False)
     console.width = WIDTH
-    console.print(table)
-    console.print(
-        "Where pixels tie, fracbench takes the expectation over their order, Quantus the order of the pixels."
-    )
+    look: dict[str, Any] = {"title_justify": "left", "box": SIMPLE_HEAD, "padding": (0, 1, 0, 0), "pad_edge": False}
+    if verdict.answers:
+        table = Table(title="answers, now and stored", **look)
+        for name in ("cell", "images", "other answers", "change of accuracy"):
+            table.add_column(name, justify="left" if name == "cell" else "right")
+        for cell in verdict.answers:
+            table.add_row(cell.cell, str(cell.images), str(cell.differ), f"{cell.accuracy:.3f}")
+        console.print(table)
+    if verdict.scores:
+        table = Table(title="largest difference of a score, over n maps", **look)
+        for name in ("score", "n", "from what is stored", "from Quantus, ties broken", "from Quantus, as is"):
+            table.add_column(name, justify="left" if name == "score" else "right")
+        for of in verdict.scores:
+            theirs = ["-" if value != value else f"{value:.1e}" for value in (of.quantus, of.as_is)]
+            table.add_row(of.metric, str(of.maps), f"{of.stored:.1e}", *theirs)
+        console.print(table)
+        console.print(
+            "Where pixels tie, fracbench takes the expectation over their order, Quantus the order of the pixels."
+        )

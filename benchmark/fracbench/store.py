@@ -170,6 +170,29 @@ class ResultFolder:
         run = self.run()
         return run is None or not hmac.compare_digest(str(run.get("seal", "")), self._seal(run))
 
+    def stamp(self, facts: Mapping[str, Any]) -> Path:
+        """Note that these very files were verified by this user's fracbench; the file it is noted in."""
+        file = self.path / "verified.json"
+        write_atomic(file, _json_bytes({**facts, "seal": keyed_digest(self._stamped(facts))}))
+        return file
+
+    def _stamped(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        run = self.run() or {}
+        content = {key: value for key, value in run.items() if key != "seal"}
+        files = {"run": content, "summary": self._json("summary.json"), "tables": self._hashes()}
+        return {"verified": dict(facts), **files}
+
+    @property
+    def verified(self) -> dict[str, Any] | None:
+        """What ``verify`` noted of these very files; None where it did not, or they were changed since."""
+        try:
+            found = json.loads((self.path / "verified.json").read_text(encoding="utf-8"))
+            facts = {key: value for key, value in found.items() if key != "seal"}
+            genuine = hmac.compare_digest(str(found["seal"]), keyed_digest(self._stamped(facts)))
+        except (OSError, ValueError, KeyError, AttributeError, RecursionError):
+            return None
+        return facts if genuine else None
+
     def write(self, tables: Mapping[str, pd.DataFrame], run: dict[str, Any], summary: dict[str, Any]) -> None:
         """Write all files of a finished run; ``run.json`` last, since it marks the run as whole."""
         (self.path / "run.json").unlink(missing_ok=True)
@@ -188,6 +211,11 @@ class ResultFolder:
         run = self.run()
         if run is not None:
             write_atomic(self.path / "run.json", _json_bytes(run | {"seal": self._seal(run)}))
+
+
+def same_json(one: Any, other: Any) -> bool:
+    """Whether two summaries or records say the same once written."""
+    return json.loads(_json_bytes(one)) == json.loads(_json_bytes(other))
 
 
 def _json_bytes(content: Any) -> bytes:

@@ -92,18 +92,23 @@ def claim(tasks: Iterable[Task]) -> None:
         raise InputError(*faults)
 
 
-def finished_run(task: Task) -> dict[str, Any]:
-    """The record of this submission's own run; ``InputError`` where it is another's, or of other rules or weights."""
+def finished_run(task: Task, again: str, ours: bool = True) -> dict[str, Any]:
+    """The record of this submission's run of these rules and weights; with ``ours``, one that was made here.
+
+    ``InputError`` where there is none; ``again`` is what to type for one.
+    """
     folder, spec = task.folder, task.job.spec
-    run, again = folder.run(), f"fracbench run {task.entry.name} --benchmark {spec.name}"
+    run = folder.run()
     entered = task.entry.submission.benchmarks
     if spec.name not in entered:
         raise InputError(
             f"{task.entry.name} does not enter {spec.name}; pass --benchmark with one of {', '.join(entered)}"
         )
     if run is None:
-        raise InputError(f"{folder.path}: no finished run; first {again}")
-    if folder.self_reported:
+        trial = folder.path.with_name(f"{folder.path.name}-custom")
+        kept = f" ({trial.name} is a trial run, which counts for nothing)" if trial.is_dir() else ""
+        raise InputError(f"{folder.path}: no finished run{kept}; first {again}")
+    if ours and folder.self_reported and folder.verified is None:
         raise InputError(f"{folder.path}: these results were not made here; first {again}")
     wanted = {
         "spec_hash": digest(spec.decisive()),
