@@ -46,7 +46,7 @@ def test_one_layer_has_its_own_weights_as_rollout_and_weight_times_value_with_gr
 
 def by_hand(model: nn.Module, x: torch.Tensor, readers: slice, prefix: int) -> torch.Tensor:
     """Rollout from queries and keys, layer by layer."""
-    tokens = model.network._pos_embed(model.network.patch_embed(model._prepared(x)))  # type: ignore[union-attr, operator]
+    tokens = model.network._pos_embed(model.network.patch_embed(model.prepared(x)))  # type: ignore[union-attr, operator]
     rolled = torch.eye(tokens.shape[1]).expand(len(x), -1, -1)
     for block in model.network.blocks:  # type: ignore[union-attr]
         query, key, _ = block.attn.qkv(block.norm1(tokens)).unflatten(2, (3, 2, 8)).permute(2, 0, 3, 1, 4)

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from browser import cells, opened, require_chromium, served, settle
 from conftest import Command
+from fracbench.board import read_board
+from fracbench.store import ResultFolder
 
 SOURCE = Path(__file__).parent / "example_plugin"
 NAMES = {
-    "models": "brightness",
+    "models": "spotnet",
     "attacks": "corners",
     "explainers": "bright",
     "metrics": "contrast",
     "datasets": "squares",
 }
-SUBMISSION = """\
-name: bright-middle
-title: A threshold on brightness
-authors: [Tests]
-licence: Apache-2.0
-benchmarks: [smoke]
-model: {name: brightness, params: {threshold: 0.35}}
-training: {data: none}
-"""
+SUBMISSION = "spot-finder"
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +47,39 @@ def stranger(tmp_path_factory: pytest.TempPathFactory, make_command: Callable[[P
     return Command(work, command.environment | {"PYTHONPATH": str(site)})
 
 
-def test_its_plugins_are_listed_with_their_package(stranger: Command) -> None:
+def python(stranger: Command, code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | stranger.environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def trained(stranger: Command) -> Path:
+    """The folder of submissions, with the weights that the package's own training writes."""
+    folder = stranger.folder / "submissions"
+    shutil.copytree(SOURCE / "submissions", folder)
+    weights = folder / SUBMISSION / "weights.safetensors"
+    python(stranger, f"from fracbench_example import train; train.main({str(weights)!r})")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ranked(stranger: Command, trained: Path) -> str:
+    """What ``fracbench run`` printed for the submission."""
+    done = stranger("run", SUBMISSION, "--benchmark", "smoke")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_list_says_which_package_each_plugin_came_from(stranger: Command) -> None:
+    everything = stranger("list").stdout
     for kind, name in NAMES.items():
-        lines = [line.split() for line in stranger("list", kind).stdout.splitlines()]
-        assert [name, "fracbench-example"] in [line[:2] for line in lines]
+        shown = stranger("list", kind).stdout
+        assert shown in everything
+        packages = dict(line.split()[:2] for line in shown.splitlines()[1:])
+        assert packages.pop(name) == "fracbench-example" and set(packages.values()) == {"fracbench"}
 
 
 @pytest.mark.parametrize("kind", NAMES)
@@ -67,21 +91,68 @@ def test_its_plugins_pass_the_conformance_kit(stranger: Command, kind: str) -> N
         "metrics": "testing.check_metric(plugin)",
         "datasets": "testing.check_dataset(plugin, 'test')",
     }[kind]
-    code = f"from fracbench import registry, testing; plugin = registry.make('{kind}', '{NAMES[kind]}', {{}}); {call}"
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=os.environ | stranger.environment, capture_output=True, text=True
+    python(
+        stranger,
+        f"from fracbench import registry, testing; plugin = registry.make('{kind}', '{NAMES[kind]}', {{}}); {call}",
     )
-    assert done.returncode == 0, done.stderr
 
 
-def test_a_submission_can_name_its_model(stranger: Command) -> None:
-    folder = stranger.folder / "submissions" / "bright-middle"
-    folder.mkdir(parents=True)
-    (folder / "submission.yaml").write_text(SUBMISSION)
-    assert stranger("validate", folder / "submission.yaml").returncode == 0
-    done = stranger("run", "bright-middle", "--benchmark", "smoke", "--limit", "8", "--budget", "0.5")
-    assert done.returncode == 0, done.stderr
-    summary = json.loads((folder / "results" / "smoke-custom" / "summary.json").read_text())
-    # Grad-CAM has no layer to read in a threshold: the cell says so, and the row is unranked for it
-    assert "gradcam is not supported" in summary["unranked_because"]
-    assert summary["n"]["images"] == 8
+def test_its_submission_is_valid_before_and_after_training(stranger: Command, trained: Path) -> None:
+    assert stranger("validate", trained / SUBMISSION).returncode == 0
+    lacking = stranger("validate", SOURCE / "submissions" / SUBMISSION)
+    assert lacking.returncode == 2 and "weights.safetensors is not there" in lacking.stderr
+
+
+def test_its_model_has_learnt_its_dataset(stranger: Command, trained: Path) -> None:
+    told = python(
+        stranger,
+        f"""
+from pathlib import Path
+from fracbench import registry, submissions
+from fracbench.data import load
+(entry,) = submissions.discover(Path({str(trained)!r}), None)
+dataset = registry.make("datasets", "squares", {{}})
+batch = load(dataset, dataset.samples("test"), 64)
+logits = submissions.load_model(entry, 64, "cpu", 64)(batch.images)
+print(float((logits.argmax(1) == batch.labels).float().mean()))
+""",
+    )
+    assert float(told) > 0.95
+
+
+def test_its_submission_is_ranked(ranked: str, trained: Path) -> None:
+    (line,) = [line.split() for line in ranked.splitlines() if SUBMISSION in line]
+    assert line[:3] == ["1", "1", SUBMISSION]
+    board = read_board(trained, None)
+    (row,) = board.rows
+    assert not board.broken and row["ranked"] and row["rank"] == 1 and row["unranked_because"] == []
+    assert (row["submission"], row["spec"], row["trained_on"]) == (SUBMISSION, "smoke", "squares")
+    assert row["n"]["images"] == 16
+    alignment = ResultFolder(trained / SUBMISSION / "results" / "smoke", SUBMISSION, "smoke").table("alignment")
+    assert {"gradcam", "deeplift", "occlusion"} <= set(alignment[~alignment.blank].explainer), "its layers are read"
+
+
+@pytest.mark.browser
+def test_its_row_is_on_the_page(ranked: str, stranger: Command) -> None:
+    require_chromium()
+    with served(stranger.start) as address, opened(address) as page:
+        page.wait_for_selector("text=One case")
+        settle(page)
+        assert SUBMISSION in cells(page)
+
+
+def test_its_attack_and_explainer_measure_a_model(stranger: Command, trained: Path) -> None:
+    told = python(
+        stranger,
+        f"""
+from pathlib import Path
+import fracbench
+from fracbench import submissions
+(entry,) = submissions.discover(Path({str(trained)!r}), None)
+model = submissions.load_model(entry, 128, "cpu", 64).network
+result = fracbench.evaluate(model, "smoke", attacks=["corners"], explainers=["saliency", "bright"], limit=4)
+print(sorted(set(result.predictions.attack)), sorted(set(result.alignment.explainer)))
+""",
+    )
+    attacks, explainers = told.strip().splitlines()[-1].split("] [")
+    assert "'corners'" in attacks and "'bright'" in explainers

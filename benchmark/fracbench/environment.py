@@ -23,6 +23,7 @@ PACKAGES = (
     "torch",
     "torchvision",
     "timm",
+    "robustbench",
     "captum",
     "quantus",
     "pyautoattack",

@@ -8,6 +8,8 @@ from typing import Any
 from fracbench.contracts import Unsupported
 from torch import Tensor, nn
 
+CLASS_TOKENS = ("cls_token", "class_token")  # timm's name of the parameter, and torchvision's
+
 
 def declared(network: nn.Module, name: str) -> Any:
     """An attribute of the network, or of the outermost module inside that has it; None without one."""
@@ -18,8 +20,8 @@ def to_grid(features: object, network: nn.Module) -> Tensor:
     """Features of ``network`` as (batch, channels, height, width).
 
     Taken are channels first, as in CNNs; channels last, as in timm's Swin; and tokens of a network that declares
-    its ``num_prefix_tokens``, as timm's ViT does. ``Unsupported`` for anything else: axes summed by guess give a
-    map of the right shape that means nothing.
+    its ``num_prefix_tokens``, as timm's ViT does, or has one class token, as torchvision's ViT and XCiT have.
+    ``Unsupported`` for anything else: axes summed by guess give a map of the right shape that means nothing.
     """
     if not isinstance(features, Tensor):
         raise Unsupported(f"it returns a {type(features).__name__}, not a tensor")
@@ -40,6 +42,9 @@ def _channels_last(shape: tuple[int, ...], network: nn.Module) -> bool:
 
 def _patches(tokens: Tensor, network: nn.Module) -> Tensor:
     prefix = declared(network, "num_prefix_tokens")
+    if prefix is None and any(declared(network, name) is not None for name in CLASS_TOKENS):
+        # it may join the patches late; two squares are never one apart, so the count tells whether it has
+        prefix = 1 - int(math.isqrt(tokens.shape[1]) ** 2 == tokens.shape[1])
     if prefix is None:
         raise Unsupported("it returns tokens, and the network declares no num_prefix_tokens to tell which are patches")
     side = patches_a_side(tokens.shape[1], prefix)
