@@ -61,10 +61,10 @@ def read_board(submissions: Path, results: Path | None) -> Board:
 
 def _row(folder: ResultFolder, summary: dict[str, Any]) -> dict[str, Any]:
     ours = not folder.self_reported
+    summary = {**summary, "submission": folder.submission}
     check_row(summary, str(folder.path / "summary.json"))
     return {
         **summary,
-        "submission": folder.submission,
         "path": str(folder.path),
         "self_reported": not ours,
         "ranked": summary["ranked"] and ours,

@@ -13,6 +13,7 @@ from fracbench.cli.board import leaderboard, summarise
 from fracbench.cli.listing import list_, validate
 from fracbench.cli.making import data_, train
 from fracbench.cli.run import run
+from fracbench.cli.starting import init
 from fracbench.cli.verifying import verify
 
 
@@ -28,5 +29,5 @@ def main() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.jit")
 
 
-for command in (list_, validate, run, summarise, verify, leaderboard, data_, train, attack):
+for command in (list_, init, validate, run, summarise, verify, leaderboard, data_, train, attack):
     main.add_command(command)
