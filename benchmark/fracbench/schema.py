@@ -15,10 +15,10 @@ SCHEMA_VERSION = 3
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,63}$"
 PLUGIN_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
-FILE_PATTERN = r"^[^\x00-\x1f\x7f]{1,200}$"
+FILE_PATTERN = r"^[ -~]{1,200}$"
 LINK_PATTERN = r"^https?://[!-~]{1,500}$"
 PATTERN_ADVICE = {
-    FILE_PATTERN: "write the name of a file beside the YAML",
+    FILE_PATTERN: "write the name of a file beside the YAML, at most 200 plain letters",
     LINK_PATTERN: "write an http or https address",
     NAME_PATTERN: "use lower case, digits and -",
     PLUGIN_PATTERN: "use lower case, digits, - and _",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import yaml
 
@@ -10,6 +11,7 @@ from fracbench.text import hidden
 
 MAX_DEPTH = 16
 MAX_NODES = 2000
+LONGEST_NUMBER = 100  # characters, of a date too
 _STR, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 
 
@@ -45,11 +47,12 @@ class _PlainLoader(yaml.SafeLoader):
         raise NotPlain(problem=fault, problem_mark=event.start_mark)
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
-        try:
-            return super().construct_object(node, deep)
-        except (ValueError, OverflowError):
-            fault = f"'{node.value:.80}' reads as a date or a number, and is none; put it in quotes"
-            raise NotPlain(problem=fault, problem_mark=node.start_mark) from None
+        # of numbers without end already the reading takes long
+        if node.tag == _STR or not isinstance(node, yaml.ScalarNode) or len(node.value) <= LONGEST_NUMBER:
+            with suppress(ValueError, OverflowError):
+                return super().construct_object(node, deep)
+        fault = f"'{node.value:.80}' reads as a date or a number, and is none; put it in quotes"
+        raise NotPlain(problem=fault, problem_mark=node.start_mark)
 
 
 def parse(text: str) -> tuple[yaml.Node | None, object]:
