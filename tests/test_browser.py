@@ -7,7 +7,9 @@ import re
 import shutil
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import pandas as pd
 import pytest
 from browser import cells, opened, require_chromium, served, settle
 from conftest import Command
@@ -147,15 +149,19 @@ def test_text_of_strangers_is_shown_as_it_is_and_asks_nobody(smoke: Path, tmp_pa
     changed = {"title": evil, "authors": [evil], "note": evil, "trained_on": evil, "flags": flags,
                "unranked_because": [evil], "training": summary["training"] | {"recipe": evil}}  # fmt: skip
     (copy / "summary.json").write_text(json.dumps(summary | changed))
+    gallery = pd.read_parquet(copy / "gallery.parquet")
+    gallery.assign(image=gallery.image.replace(gallery.image[0], evil)).to_parquet(copy / "gallery.parquet")
+    case = f"{evil} ({'fracture' if gallery.label[0] else 'normal'})"
     asked: list[str] = []
     with served(command.start, "--submissions", ".", "--results", "results") as address:
-        for view, last in (("ranking", "One case"), ("robustness", "One model"), ("alignment", "With and without")):
-            with opened(f"{address}/{view}", asked) as page:
+        for view, last in (("", "One case"), ("robustness", "One model"), ("alignment", "With and without")):
+            with opened(f"{address}/{view}?image={quote(case)}", asked) as page:
                 page.wait_for_selector(f"text={last}")
                 settle(page)
                 text = page.inner_text("body")
                 assert evil in text or view == "alignment", "as it was written, not as markup"
-                if view == "ranking":
+                if view == "":
+                    expect(page.get_by_role("combobox", name="Image")).to_have_value(case)
                     page.set_viewport_size({"width": 6000, "height": 1800})  # columns out of sight are not drawn
                     settle(page)
                     assert {evil, f"{evil}; self-reported"} <= set(cells(page))

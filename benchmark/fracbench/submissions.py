@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fracbench import registry, signatures, specs
-from fracbench.errors import InputError, did_you_mean
+from fracbench.errors import InputError, did_you_mean, printable
 from fracbench.schema import NAME_PATTERN, Submission
 from fracbench.yamlio import line_of, read
 
@@ -108,7 +108,7 @@ def faults_of(file: Path) -> list[str]:
     if submission.model.name in registry.names("models"):
         for key, fault in signatures.faults("models", submission.model.name, submission.model.params):
             found.append((line_of(file, "model", "params", key), fault))
-    return [f"{file}:{line}: {fault}" for line, fault in sorted(found)]
+    return [printable(f"{file}:{line}: {fault}") for line, fault in sorted(found)]
 
 
 def weights_file(entry: Entry) -> Path | None:
