@@ -12,8 +12,9 @@ import pytest
 import yaml
 from conftest import STARTERS, Command
 from fracbench import registry
+from fracbench.errors import InputError
 from fracbench.schema import Submission
-from fracbench.starting import SCHEMA, skeleton
+from fracbench.starting import PRETRAINED, SCHEMA, skeleton
 from fracbench.submissions import discover
 from fracbench.yamlio import read
 from safetensors.torch import save_file
@@ -55,6 +56,15 @@ def test_what_timm_expects_of_the_input_is_filled_in(empty: Path) -> None:
     call("init", "b", "--from", "timm:test_vit")
     other = read(empty / "submissions/b/submission.yaml", Submission).model.params
     assert other["mean"] == [0.5, 0.5, 0.5] and other["image_size"] == 160
+
+
+def test_what_torchvision_expects_of_the_input_is_known() -> None:
+    assert PRETRAINED["torchvision"]("resnet50") == {
+        "architecture": "resnet50", "channels": 3, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225],
+        "image_size": 224,
+    }  # fmt: skip
+    with pytest.raises(InputError, match=r"no classifier 'resnet5'\. Did you mean 'resnet50'\?"):
+        PRETRAINED["torchvision"]("resnet5")
 
 
 def test_another_model_shows_its_parameters_with_their_defaults() -> None:
