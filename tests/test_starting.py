@@ -74,6 +74,18 @@ def test_another_model_shows_its_parameters_with_their_defaults() -> None:
     assert yaml.safe_load(text)["model"] == {"name": "needy", "params": {"width": "3", "depth": None}}
 
 
+class Whole:
+    def __init__(self, width: int = 4) -> None: ...
+
+
+def test_a_model_that_needs_nothing_takes_nothing_after_the_colon(empty: Path) -> None:
+    with registered(whole=("models", Whole)):
+        assert "  # params:  # these are the defaults\n    # width: 4\n" in skeleton("mine", "whole", "w", ["smoke"])
+        refused(
+            call("init", "mine", "--from", "whole:3"), "no parameter to be given after the colon; write --from whole"
+        )
+
+
 def test_in_an_empty_folder_run_takes_what_init_has_begun(empty: Path, command: Command) -> None:
     done = command("init", "mine", "--from", "timm:test_vit", "--benchmark", "smoke")
     assert done.returncode == 0, done.stderr

@@ -51,7 +51,7 @@ def skeleton(name: str, source: str | None, weights: str, benchmarks: Sequence[s
     model, _, value = (source or UNNAMED).partition(":")
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         name=_yaml(name),
-        title=_yaml(name if source is None else value.partition(".")[0] or name),
+        title=_yaml(value.partition(".")[0] if source and value[:1].isalnum() else name),
         benchmarks=_yaml(list(dict.fromkeys(benchmarks))),
         model=model,
         params=_params(model, value, look_up=source is not None),
@@ -74,10 +74,10 @@ def _params(model: str, value: str, look_up: bool) -> str:
             "after a colon: timm:resnet50"
         )
     target = next(row.target for row in registry.listings("models") if row.name == model)
-    takes = parameters(target) or {}
+    takes = parameters(target) or {}  # nothing is filled in where its source does not tell
     required = [key for key, default in takes.items() if default is None]
     if value and not required:
-        raise InputError(f"--from: '{model}' needs nothing after the colon; write --from {model}")
+        raise InputError(f"--from: '{model}' has no parameter to be given after the colon; write --from {model}")
     given: dict[str, Any] = {required[0]: value or None} if required else {}
     if value and model in PRETRAINED and look_up:
         given |= {key: of for key, of in PRETRAINED[model](value).items() if key in takes}
