@@ -1,4 +1,5 @@
-"""Writes what is made from code and data: cli.md, plugins.md, listings in write-a-plugin.md, the table in starters.md.
+"""Writes what is made from code and data: cli.md, plugins.md, listings in write-a-plugin.md, the table in starters.md,
+and the JSON Schema of ``submission.yaml`` inside the package.
 
 Run ``python docs/generate.py`` after a change; a test fails while a page is not up to date.
 """
@@ -15,6 +16,8 @@ from click.testing import CliRunner
 from fracbench import registry
 from fracbench.cli import main
 from fracbench.resolving import NORMS
+from fracbench.schema import Submission
+from fracbench.starting import SCHEMA
 from fracbench.submissions import discover
 
 DOCS = Path(__file__).parent
@@ -115,14 +118,21 @@ def starters() -> str:
     return "\n".join(["<!-- from submissions -->", *rows, ""])
 
 
+def submission_schema() -> str:
+    """What an editor needs to complete and check a ``submission.yaml``; editors know draft 7 best."""
+    schema = {"$schema": "http://json-schema.org/draft-07/schema#", **Submission.model_json_schema()}
+    return json.dumps(schema, indent=1).replace("``", "`") + "\n"
+
+
 def pages() -> dict[Path, str]:
-    """Path to content of every generated page."""
+    """Path to content of everything generated."""
     by_hand, zoo = DOCS / "write-a-plugin.md", DOCS / "starters.md"
     return {
         DOCS / "cli.md": command_line(),
         DOCS / "plugins.md": plugins(),
         by_hand: with_listings(by_hand.read_text()),
         zoo: TABLE.sub(lambda _: starters(), zoo.read_text()),
+        SCHEMA: submission_schema(),
     }
 
 

@@ -113,8 +113,33 @@ def test_what_a_stranger_wrote_sends_nothing_to_the_terminal(
 ) -> None:
     shutil.copytree(smoke, tmp_path / "results")
     file = tmp_path / "results" / "always-fracture" / "smoke" / "summary.json"
-    evil = {"note": "\x1b]0;taken\x07", "threat": "linf\x1b[2J", "spec_hash": "other", "unranked_because": ["\x1b"]}
-    file.write_text(json.dumps(json.loads(file.read_text()) | evil))
+    row = json.loads(file.read_text()) | {"spec_hash": "other", "note": "[red]taken[/red]"}
+    file.write_text(json.dumps(row))
+    print_board(read_board(tmp_path, tmp_path / "results"), None)
+    assert "[red]taken[/red]" in capsys.readouterr().out, "markup of the terminal's is text"
+    file.write_text(json.dumps(row | {"threat": "linf\x1b[2J"}))
     print_board(read_board(tmp_path, tmp_path / "results"), None)
     printed = capsys.readouterr()
-    assert "taken" in printed.out and "\x1b" not in printed.out + printed.err
+    assert "left out: " in printed.err and "(threat: " in printed.err
+    assert "\x1b" not in printed.out + printed.err and "taken" not in printed.out
+
+
+@pytest.mark.parametrize(
+    "evil", ["=HYPERLINK(0)", "@SUM(A1)", "\x1b]0;taken\x07", "a\u202eb", "a\nb", " a", "a" * 2001]
+)
+def test_text_that_no_submission_may_have_no_result_may_have(evil: str) -> None:
+    (row, *_) = made_board().rows
+    check_row(row, "summary.json")
+    flag = {"name": "jumps", "text": evil, "images": 1, "unranks": False, "answered": False}
+    for change in ({"title": evil}, {"authors": [evil]}, {"note": evil}, {"trained_on": evil},
+                   {"unranked_because": [evil]}, {"flags": [flag]}):  # fmt: skip
+        with pytest.raises(InputError, match=next(iter(change))):
+            check_row(row | change, "summary.json")
+
+
+def test_names_in_results_are_words_so_that_captions_hold_no_markup() -> None:
+    (row, *_) = made_board().rows
+    evil = "![x](http://evil.example/x.png)"
+    for change in ({"panel": [evil]}, {"alignment": {evil: {}}}, {"attacks": {evil: {}}}, {"submission": evil}):
+        with pytest.raises(InputError, match=next(iter(change))):
+            check_row(row | change, "summary.json")

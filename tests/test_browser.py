@@ -7,7 +7,9 @@ import re
 import shutil
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import pandas as pd
 import pytest
 from browser import cells, opened, require_chromium, served, settle
 from conftest import Command
@@ -135,6 +137,36 @@ def test_real_radiographs_say_that_these_models_never_saw_any(smoke: Path, tmp_p
         assert page.locator("a[href*=evil]").count() == 0, "text of a result file is never a link"
         assert "custom run; self-reported" in cells(page)
         assert any("self-reported" in cell for cell in cells(page)), "a changed file is no longer ours"
+
+
+def test_text_of_strangers_is_shown_as_it_is_and_asks_nobody(smoke: Path, tmp_path: Path, command: Command) -> None:
+    copy = tmp_path / "results" / "a" / "smoke"
+    shutil.copytree(smoke / "fake-defence" / "smoke", copy)
+    summary = json.loads((copy / "summary.json").read_text())
+    evil = "![x](http://evil.example/x.png) <img src=http://evil.example/y.png> [red]x[/red] www.evil.example :red[y]"
+    flags = [flag | {"text": evil} for flag in summary["flags"]]
+    assert flags
+    changed = {"title": evil, "authors": [evil], "note": evil, "trained_on": evil, "flags": flags,
+               "unranked_because": [evil], "training": summary["training"] | {"recipe": evil}}  # fmt: skip
+    (copy / "summary.json").write_text(json.dumps(summary | changed))
+    gallery = pd.read_parquet(copy / "gallery.parquet")
+    gallery.assign(image=gallery.image.replace(gallery.image[0], evil)).to_parquet(copy / "gallery.parquet")
+    case = f"{evil} ({'fracture' if gallery.label[0] else 'normal'})"
+    asked: list[str] = []
+    with served(command.start, "--submissions", ".", "--results", "results") as address:
+        for view, last in (("", "One case"), ("robustness", "One model"), ("alignment", "With and without")):
+            with opened(f"{address}/{view}?image={quote(case)}", asked) as page:
+                page.wait_for_selector(f"text={last}")
+                settle(page)
+                text = page.inner_text("body")
+                assert evil in text or view == "alignment", "as it was written, not as markup"
+                if view == "":
+                    expect(page.get_by_role("combobox", name="Image")).to_have_value(case)
+                    page.set_viewport_size({"width": 6000, "height": 1800})  # columns out of sight are not drawn
+                    settle(page)
+                    assert {evil, f"{evil}; self-reported"} <= set(cells(page))
+                assert page.locator("a[href*=evil], img[src*=evil]").count() == 0
+    assert asked and all(url.startswith((address, address.replace("http", "ws"), "data:", "blob:")) for url in asked)
 
 
 def test_an_empty_board_says_what_to_type(command: Command) -> None:

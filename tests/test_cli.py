@@ -123,12 +123,36 @@ def test_validate_names_file_line_and_nearest_key(tmp_path: Path, monkeypatch: p
     file.write_text(TINY)
     good = call("validate", file)
     assert good.exit_code == 0
-    assert good.output.endswith(f"next: fracbench run tiny --submissions {file.parent.parent}\n")
+    assert good.output.endswith(f"next: fracbench run tiny --benchmark smoke --submissions {file.parent.parent}\n")
     monkeypatch.chdir(tmp_path)
-    assert call("validate", "tiny").output.endswith("next: fracbench run tiny\n"), "a name is enough"
-    refused(call("validate", "submissions"), "submissions/submission.yaml: no such file")
+    assert call("validate", "tiny").output.endswith("next: fracbench run tiny --benchmark smoke\n"), "a name is enough"
+    assert call("validate", "submissions").output == call("validate", "tiny").output, "a folder of them means all"
+    refused(call("validate", "tinny"), "tinny: no such file, nor a submission in submissions. Did you mean 'tiny'?")
     (file.parent / "other.yaml").write_text(TINY)
     refused(call("validate", file.parent / "other.yaml"), "must be called submission.yaml")
+
+
+def test_validate_knows_the_names_of_parameters_and_tells_the_line_of_each_fault(tmp_path: Path) -> None:
+    text = TINY.replace("    options:", "    optoins:").replace("name: tiny", "name: tinny")
+    file = submissions(tmp_path, text) / "tiny" / "submission.yaml"
+    refused(call("validate", file), f"{file}:1: name 'tinny' must equal its folder's name 'tiny'; rename one of them")
+    file.write_text(text.replace("tinny", "tiny"))
+    refused(call("validate", file), f"{file}:10: model 'timm' has no parameter 'optoins'. Did you mean 'options'?")
+    file.write_text(TINY.replace("    architecture: resnet18\n", ""))
+    refused(call("validate", file), f"{file}:8: model 'timm' needs the parameter 'architecture'")
+
+
+def test_validate_proposes_runs_that_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, benchmarks in {"a": "[smoke]", "b": "[smoke, phantom-v1]", "c": "[smoke]"}.items():
+        (tmp_path / "submissions" / name).mkdir(parents=True)
+        text = TINY.replace("name: tiny", f"name: {name}").replace("[smoke]", benchmarks)
+        (tmp_path / "submissions" / name / "submission.yaml").write_text(text)
+    (tmp_path / "submissions" / "submission.schema.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    done = call("validate", *sorted(Path("submissions").iterdir()))
+    assert done.exit_code == 0, done.output
+    nexts = [line for line in done.output.splitlines() if line.startswith("next:")]
+    assert nexts == ["next: fracbench run a c --benchmark smoke", "next: fracbench run b"]
 
 
 def test_bad_submissions_stop_those_named_and_are_left_out_of_all(tmp_path: Path) -> None:
@@ -297,7 +321,7 @@ def test_threads_give_their_core_away_unless_the_user_says_otherwise(
 @pytest.mark.parametrize("line", ["links: [2024-13-01]", "control: " + "9" * 5000])
 def test_yaml_values_that_are_none_are_one_line(tmp_path: Path, line: str) -> None:
     file = submissions(tmp_path, TINY + line) / "tiny" / "submission.yaml"
-    refused(call("validate", file), "not valid YAML")
+    refused(call("validate", file), f"{file}:12: ", "reads as a date or a number, and is none; put it in quotes")
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
+from conftest import STARTERS
 from fracbench import registry
 from fracbench.errors import InputError
 
@@ -78,10 +80,12 @@ def test_parameters_that_cannot_be_are_one_line(name: str, params: dict[str, obj
         "from fracbench.cli import main; main(['list'], standalone_mode=False)",
         "from fracbench.cli import main; main(['--help'], standalone_mode=False)",
         "from fracbench.cli import main; main(['run', '--help'], standalone_mode=False)",
+        "from fracbench.cli import main; main(['init', 'mine'], standalone_mode=False)",
+        f"from fracbench.cli import main; main(['validate', {str(STARTERS)!r}], standalone_mode=False)",
     ],
 )
-def test_looking_does_not_import_torch(code: str) -> None:
+def test_looking_does_not_import_torch(code: str, tmp_path: Path) -> None:
     ends = "except SystemExit as e:\n    assert not e.code\nassert 'torch' not in sys.modules"
     script = f"import sys\ntry:\n    {code}\n{ends}"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -14,6 +14,8 @@ from fracbench.yamlio import read
 from safetensors.torch import save_file
 from test_cli import TINY, submissions
 
+TITLE = "title: Tiny untrained network"
+
 
 def entry_of(folder: Path, extra: str = "", state: dict[str, torch.Tensor] | None = None):  # type: ignore[no-untyped-def]
     root = submissions(folder, TINY + extra)
@@ -31,18 +33,49 @@ def entry_of(folder: Path, extra: str = "", state: dict[str, torch.Tensor] | Non
         (("[smoke]", "smoke"), 5, "benchmarks: 'smoke' is not a list; write [smoke]"),
         (("[smoke]", "[smoke, smoke]"), 1, "benchmarks are listed twice"),
         (("training:", "weights: {file: w, sha256: abc}\ntraining:"), 11, "write the 64 digits that `sha256sum FILE`"),
-        (("training:", 'weights: {file: "a\\0b"}\ntraining:'), 11, "write the name of a file beside the YAML"),
+        (("training:", 'weights: {file: "a\\0b"}\ntraining:'), 11, "the invisible character U+0000 is not allowed"),
         (("training:", "weights: {file: " + "a" * 300 + "}\ntraining:"), 11, "write the name of a file"),
         (("training:", "links: ['javascript:alert(1)']\ntraining:"), 11, "write an http or https address"),
         (("training:", "reported: {a: .nan}\ntraining:"), 11, "finite"),
-        (("architecture: resnet18", "architecture: !!binary /w=="), 9, "model.params.architecture"),
+        (("architecture: resnet18", "architecture: !!binary /w=="), 9, "tags (!!binary) are not allowed; write the"),
+        (("architecture: resnet18", "architecture: 2024-01-01"), 9, "model.params.architecture"),
         (("name: tiny", "name: Tiny!"), 1, "use lower case, digits and -"),
         (("authors: [Tests]", "authors: []"), 3, "authors"),
         (("licence: Apache-2.0", "title: again"), 4, "'title' is given twice"),
-        (("[Tests]", "[&a Tests, *a]"), None, "aliases"),
+        (("[Tests]", "[&a Tests, *a]"), 3, "aliases (*name) are not allowed; write the value out"),
         (("training: {data: none}", "training: {data: none, sed: 3}"), 11, "Did you mean 'seed'"),
         ((TINY, "- a list"), 1, "expected keys and values"),
-        ((TINY, "a: !!python/object/apply:os.system [ls]"), 1, "not valid YAML"),
+        (
+            (TINY, "a: !!python/object/apply:os.system [ls]"),
+            1,
+            "tags (!!python/object/apply:os.system) are not allowed",
+        ),
+        ((TINY, ""), 1, "empty; `fracbench init NAME` writes one"),
+        ((TITLE, "\ttitle: Tiny"), 2, "use spaces"),
+        ((TITLE, "<<: {title: Tiny}"), 2, "merge keys (<<) are not allowed; write the keys out"),
+        ((TITLE, "1: Tiny"), 2, "the key 1 is no text; put it in quotes"),
+        ((TITLE, "on: Tiny"), 2, "the key on is no text"),
+        ((TITLE, "? [title]\n: Tiny"), 2, "a key is a list or has keys itself"),
+        ((TITLE, "title: 1"), 2, "title: '1' is not text; put it in quotes"),
+        (("licence: Apache-2.0", "licence: no"), 4, "licence: 'False' is not text; put it in quotes"),
+        ((TITLE, "title: 2024-13-01"), 2, "'2024-13-01' reads as a date or a number, and is none; put it in"),
+        ((TITLE, "# \u202e\ntitle: Tiny"), 2, "the invisible character U+202E"),
+        ((TITLE, "title: T\u200by"), 2, "the invisible character U+200B"),
+        ((TITLE, 'title: "\\e[31mred"'), 2, "the invisible character U+001B"),
+        ((TITLE, "title: |\n  a\n  b"), 2, "title: has a line break; write it on one line"),
+        ((TITLE, "title: =HYPERLINK(0)"), 2, "title: begins with =, a formula in a spreadsheet; begin with a"),
+        (("[Tests]", "['@SUM(A1)']"), 3, "authors.0: begins with @"),
+        ((TITLE, "title: " + "a" * 201), 2, "title: 201 characters; write at most 200"),
+        ((TITLE, "title: ''"), 2, "title: 0 characters; write at least 1"),
+        (("[Tests]", f"[{', '.join('a' * 51)}]"), 3, "at most 50"),
+        (
+            ("training: {data: none}", "training: {data: none, seed: true}"),
+            11,
+            "training.seed: Input should be a valid",
+        ),
+        (("training:", "control: 'true'\ntraining:"), 11, "control: Input should be a valid boolean"),
+        (("resnet18", "[" * 20 + "]" * 20), 9, "nested more than 16 deep; write it flatter"),
+        (("resnet18", f"[{'1, ' * 3000}]"), 9, "more than 2000 values; no file of ours needs so many"),
     ],
 )
 def test_faults_have_file_line_and_advice(tmp_path: Path, change: tuple[str, str], line: int | None, says: str) -> None:
@@ -66,8 +99,29 @@ def test_a_name_must_be_its_folders(tmp_path: Path) -> None:
         read_entry(root / "other" / "submission.yaml", root, None)
 
 
+def test_a_folded_text_and_a_byte_order_mark_are_welcome(tmp_path: Path) -> None:
+    text = "\ufeff" + TINY.replace(TITLE, "title: >\n  A folded\n  title")
+    file = submissions(tmp_path, text.replace("\n", "\r\n")) / "tiny" / "submission.yaml"
+    assert read(file, Submission).title == "A folded title"
+
+
+def test_markup_is_text_like_any_other(tmp_path: Path) -> None:
+    for text in ("![x](http://evil/x.png)", "<img src=http://evil/x.png>", "[red]x[/red]"):
+        file = (
+            submissions(tmp_path / str(len(text)), TINY.replace(TITLE, f"title: '{text}'")) / "tiny" / "submission.yaml"
+        )
+        assert read(file, Submission).title == text
+
+
+def test_of_many_faults_twenty_are_shown(tmp_path: Path) -> None:
+    text = TINY + "".join(f"key{i}: 1\n" for i in range(900))
+    with pytest.raises(InputError) as caught:
+        read(submissions(tmp_path, text) / "tiny" / "submission.yaml", Submission)
+    assert len(caught.value.faults) == 21 and caught.value.faults[-1].endswith("880 faults more")
+
+
 def test_a_huge_or_binary_file_is_no_submission(tmp_path: Path) -> None:
-    for content, says in ((b"a: b\n" * 100_000, "larger than"), (b"\xff\xfe\x00", "cannot be read")):
+    for content, says in ((b"a: b\n" * 100_000, "larger than"), (b"a: b\n\xff\xfe\x00", ":2: not UTF-8 text; save it")):
         file = tmp_path / "submission.yaml"
         file.write_bytes(content)
         with pytest.raises(InputError, match=says):

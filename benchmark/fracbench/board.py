@@ -62,10 +62,10 @@ def read_board(submissions: Path, results: Path | None) -> Board:
 def _row(folder: ResultFolder, summary: dict[str, Any]) -> dict[str, Any]:
     verified = folder.verified
     ours = verified is not None or not folder.self_reported
+    summary = {**summary, "submission": folder.submission}
     check_row(summary, str(folder.path / "summary.json"))
     return {
         **summary,
-        "submission": folder.submission,
         "path": str(folder.path),
         "self_reported": not ours,
         "verified": (verified or {}).get("date"),

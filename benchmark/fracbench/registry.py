@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, is_dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -128,14 +128,11 @@ def make(kind: str, name: str, params: Mapping[str, Any], **given: Any) -> Any:
         known = [key for key in accepted if key not in given]
         for key in params:
             if key not in known:
-                raise InputError(
-                    f"{kind[:-1]} '{name}' has no parameter '{key}'.{did_you_mean(key, known)} "
-                    f"It takes: {', '.join(known) or 'none'}"
-                )
+                raise InputError(no_parameter(kind, name, key, known))
     variadic = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
     for key, parameter in accepted.items():
         if parameter.default is parameter.empty and parameter.kind not in variadic and key not in {**params, **given}:
-            raise InputError(f"{kind[:-1]} '{name}' needs the parameter '{key}'")
+            raise InputError(needs_parameter(kind, name, key))
     for key, fault in _wrong_types(factory, params):
         raise InputError(f"{kind[:-1]} '{name}': {key} is {params[key]!r}; {fault}")
     try:
@@ -146,6 +143,17 @@ def make(kind: str, name: str, params: Mapping[str, Any], **given: Any) -> Any:
         raise InputError(f"{kind[:-1]} '{name}': {error}") from error
     except Exception as error:
         raise InputError(f"{kind[:-1]} '{name}': {type(error).__name__}: {error}") from error
+
+
+def no_parameter(kind: str, name: str, key: str, known: Collection[str]) -> str:
+    """The fault of a parameter that a plugin does not take."""
+    hint = did_you_mean(key, known)
+    return f"{kind[:-1]} '{name}' has no parameter '{key:.80}'.{hint} It takes: {', '.join(known) or 'none'}"
+
+
+def needs_parameter(kind: str, name: str, key: str) -> str:
+    """The fault of a parameter that a plugin cannot do without."""
+    return f"{kind[:-1]} '{name}' needs the parameter '{key}'"
 
 
 def _wrong_types(factory: Factory, params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

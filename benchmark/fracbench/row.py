@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fracbench.errors import InputError
+from fracbench.schema import NAME_PATTERN
+from fracbench.text import WORD_PATTERN, OneLine
+
+# what the board shows: the limits that hold for submissions hold for results too
+_Text = Annotated[OneLine, Field(max_length=2000)]
+_Word = Annotated[str, Field(pattern=WORD_PATTERN)]
 
 
 class _Part(BaseModel):
@@ -35,21 +41,21 @@ class _Robust(_Accuracy):
 
 
 class _Flag(_Part):
-    name: str
-    text: str
+    name: _Word
+    text: _Text
     images: int
     unranks: bool
     answered: bool
 
 
 class _Sender(_Part):
-    by: str
+    by: _Word
     images: int
     lowered: int
 
 
 class _Rung(_Part):
-    epsilon: str
+    epsilon: _Word
     balanced_accuracy: float | None
     sensitivity: float | None
     specificity: float | None
@@ -82,9 +88,9 @@ class _Attack(_Part):
 
 
 class _FurtherThreat(_Accuracy):
-    norm: str
-    epsilon: str
-    attacks: dict[str, _Attack]
+    norm: _Word
+    epsilon: _Word
+    attacks: dict[_Word, _Attack]
 
 
 class _Kind(_Part):
@@ -94,11 +100,11 @@ class _Kind(_Part):
 
 
 class _KindBySeverity(_Kind):
-    by_severity: dict[str, _Kind]
+    by_severity: dict[_Word, _Kind]
 
 
 class _Corruptions(_Kind):
-    kinds: dict[str, _KindBySeverity]
+    kinds: dict[_Word, _KindBySeverity]
 
 
 class _Counts(_Part):
@@ -140,7 +146,7 @@ class _Calibrated(_Part):
     n: int
 
 
-_Alignment = dict[str, dict[str, dict[str, _Calibrated]]]  # of explainer, metric, and attack or ``clean``
+_Alignment = dict[_Word, dict[_Word, dict[_Word, _Calibrated]]]  # of explainer, metric, and attack or ``clean``
 
 
 class _ByOutcome(_Part):
@@ -155,7 +161,7 @@ class _Hits(_Part):
 
 
 class _RobustAlignment(_Part):
-    attack: str
+    attack: _Word
     attempted: int
     n: int
     clean: _Panel
@@ -181,24 +187,24 @@ class _Spread(_Part):
 class Row(_Part):
     """The fields of ``summary.json`` that the board reads."""
 
-    submission: str
-    title: str
-    authors: list[str]
+    submission: Annotated[str, Field(pattern=NAME_PATTERN)]
+    title: Annotated[OneLine, Field(max_length=200)]
+    authors: Annotated[list[Annotated[OneLine, Field(max_length=200)]], Field(max_length=50)]
     control: bool
-    spec: str
-    spec_hash: str
-    split: str
-    home_split: str
-    fingerprint: str
-    dataset: str
-    threat: str
-    epsilon: str
-    note: str
-    trained_on: str
+    spec: _Word
+    spec_hash: _Text
+    split: _Word
+    home_split: _Word
+    fingerprint: _Text
+    dataset: _Word
+    threat: _Word
+    epsilon: _Word
+    note: _Text
+    trained_on: _Text
     custom: bool
     ranked: bool
-    unranked_because: list[str]
-    panel: list[str]
+    unranked_because: list[_Text]
+    panel: list[_Word]
     flags: list[_Flag]
     n: _Counts
     headline: _Score
@@ -208,10 +214,10 @@ class Row(_Part):
     clean: _Accuracy
     worst_case: _Accuracy
     third_party: list[_Sender]
-    attacks: dict[str, _Attack]
+    attacks: dict[_Word, _Attack]
     curve: list[_Rung]
     curve_area: float | None
-    adversarial_epsilon: dict[str, _Median]
+    adversarial_epsilon: dict[_Word, _Median]
     at_specificity: _AtSpecificity
     further_threats: list[_FurtherThreat]
     corruptions: _Corruptions
@@ -219,9 +225,9 @@ class Row(_Part):
     alignment: _Alignment
     alignment_by_outcome: _ByOutcome
     robust_alignment: _RobustAlignment | None
-    stability: dict[str, dict[str, _Stability]]
-    faithfulness: dict[str, _Faithfulness]
-    spread: dict[Literal["fractured", "normal"], dict[str, _Spread]]
+    stability: dict[_Word, dict[_Word, _Stability]]
+    faithfulness: dict[_Word, _Faithfulness]
+    spread: dict[Literal["fractured", "normal"], dict[_Word, _Spread]]
 
 
 def check_row(summary: dict[str, Any], where: str) -> None:

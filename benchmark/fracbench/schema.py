@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, Strict, model_validator
+
+from fracbench.text import OneLine
 
 SCHEMA_VERSION = 3
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,63}$"
 PLUGIN_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
-FILE_PATTERN = r"^[^\x00-\x1f\x7f]{1,200}$"
-LINK_PATTERN = r"^https?://[^\x00-\x20]+$"
+FILE_PATTERN = r"^[ -~]{1,200}$"
+LINK_PATTERN = r"^https?://[!-~]{1,500}$"
 PATTERN_ADVICE = {
-    FILE_PATTERN: "write the name of a file beside the YAML",
+    FILE_PATTERN: "write the name of a file beside the YAML, at most 200 plain letters",
     LINK_PATTERN: "write an http or https address",
     NAME_PATTERN: "use lower case, digits and -",
     PLUGIN_PATTERN: "use lower case, digits, - and _",
@@ -110,8 +112,8 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 class PluginRef(_Strict):
     """A registered plugin and its parameters; never an import path."""
 
-    name: str = Field(pattern=PLUGIN_PATTERN)
-    params: dict[str, JsonValue] = {}
+    name: str = Field(pattern=PLUGIN_PATTERN, description="A registered name: `fracbench list` shows them.")
+    params: dict[str, JsonValue] = Field(default={}, description="Its parameters; those left out have their defaults.")
 
 
 class Ladder(_Strict):
@@ -242,12 +244,26 @@ class BenchmarkSpec(_Strict):
         return float(Fraction(self.tolerance)) * self.image_size
 
 
-class Weights(_Strict):
+class _Written(_Strict):
+    """Written by hand, by strangers: text is text, and ``true`` is no number."""
+
+    model_config = ConfigDict(str_strip_whitespace=True)
+
+
+Words = Annotated[OneLine, Field(min_length=1, max_length=200)]
+Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+
+
+class Weights(_Written):
     """A safetensors file (or a state dict that loads with ``weights_only=True``) beside the YAML file."""
 
-    file: str | None = Field(default=None, pattern=FILE_PATTERN)
-    url: str | None = None
-    sha256: str | None = Field(default=None, pattern=SHA256_PATTERN)
+    file: str | None = Field(
+        default=None, pattern=FILE_PATTERN, description="Name of the file, which lies beside this one."
+    )
+    url: str | None = Field(default=None, pattern=LINK_PATTERN, description="Address of the file, in place of `file`.")
+    sha256: str | None = Field(
+        default=None, pattern=SHA256_PATTERN, description="What `sha256sum FILE` prints; other bytes are refused."
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> Weights:
@@ -258,32 +274,38 @@ class Weights(_Strict):
         return self
 
 
-class Training(_Strict):
+class Training(_Written):
     """What the model was trained on, how, with which seed and for how long."""
 
-    data: str
-    recipe: str | None = None
-    threat: str | None = None
-    seed: int | None = None
-    seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    device: str | None = None
+    data: Words = Field(description="What it was trained on, such as fracatlas or phantom; the board shows it.")
+    recipe: Annotated[OneLine, Field(max_length=2000)] | None = Field(default=None, description="How it was trained.")
+    threat: Words | None = Field(default=None, description="Threat model of adversarial training: linf 0.5/255.")
+    seed: Annotated[int, Strict(), Field(ge=0, lt=2**63)] | None = Field(default=None, description="Seed of the draws.")
+    seconds: Annotated[Number, Field(ge=0)] | None = Field(default=None, description="How long it took.")
+    device: Words | None = Field(default=None, description="What it was trained on: cpu, or the name of a GPU.")
 
 
-class Submission(_Strict):
+class Submission(_Written):
     """``submissions/<name>/submission.yaml``."""
 
-    name: Name
-    title: str = Field(max_length=200)
-    authors: tuple[str, ...] = Field(min_length=1)
-    contact: str | None = None
-    licence: str
-    benchmarks: tuple[Name, ...] = Field(min_length=1)
-    model: PluginRef
-    weights: Weights | None = None
-    training: Training
-    control: bool = False
-    reported: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = {}
-    links: tuple[Annotated[str, Field(pattern=LINK_PATTERN)], ...] = ()
+    name: Name = Field(description="Its name on the board, and its folder's: lower case letters, digits and -.")
+    title: Words = Field(description="One line for readers of the board.")
+    authors: tuple[Words, ...] = Field(min_length=1, max_length=50, description="Who made it, as the board shows them.")
+    contact: Words | None = Field(default=None, description="Whom to ask about it.")
+    licence: Words = Field(description="Under which the weights may be used, such as Apache-2.0.")
+    benchmarks: tuple[Name, ...] = Field(
+        min_length=1, max_length=50, description="The boards it enters: `fracbench list benchmarks` shows all."
+    )
+    model: PluginRef = Field(description="A registered model, which takes images in [0, 1] and gives two logits.")
+    weights: Weights | None = Field(default=None, description="Its weights; leave it out for a model without any.")
+    training: Training = Field(description="What it was trained on, and how.")
+    control: Annotated[bool, Strict()] = Field(default=False, description="true for an entry that is there to lose.")
+    reported: Annotated[dict[Words, Number], Field(max_length=100)] = Field(
+        default={}, description="Numbers published elsewhere; shown beside the measured ones, never instead."
+    )
+    links: tuple[Annotated[str, Field(pattern=LINK_PATTERN)], ...] = Field(
+        default=(), max_length=20, description="Papers and code: http or https addresses."
+    )
 
     @model_validator(mode="after")
     def _once(self) -> Submission:

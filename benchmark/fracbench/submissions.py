@@ -11,8 +11,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fracbench import registry, specs
-from fracbench.errors import InputError, did_you_mean
+from fracbench import registry, signatures, specs
+from fracbench.errors import InputError, did_you_mean, printable
 from fracbench.schema import NAME_PATTERN, Submission
 from fracbench.yamlio import line_of, read
 
@@ -59,7 +59,8 @@ def read_entry(file: Path, submissions: Path, results: Path | None) -> Entry:
     """Read one ``submission.yaml``; its name must be its folder's."""
     submission = read(file, Submission)
     if submission.name != file.parent.resolve().name:
-        raise InputError(f"{file}: name '{submission.name}' must equal its folder's name '{file.parent.name}'")
+        fault = f"name '{submission.name}' must equal its folder's name '{file.parent.name}'; rename one of them"
+        raise InputError(f"{file}:{line_of(file, 'name')}: {fault}")
     return Entry(submission, file.parent, results_dir(submissions, submission.name, results))
 
 
@@ -107,13 +108,16 @@ def faults_of(file: Path) -> list[str]:
         *((("benchmarks", i), partial(specs.load, name)) for i, name in enumerate(submission.benchmarks)),
         (("weights",), lambda: weights_file(entry)),
     ]
-    faults: list[str] = []
+    found: list[tuple[int, str]] = []
     for location, check in checks:
         try:
             check()
         except InputError as error:
-            faults += [f"{file}:{line_of(file, *location)}: {fault}" for fault in error.faults]
-    return faults
+            found += [(line_of(file, *location), fault) for fault in error.faults]
+    if submission.model.name in registry.names("models"):
+        for key, fault in signatures.faults("models", submission.model.name, submission.model.params):
+            found.append((line_of(file, "model", "params", key), fault))
+    return [printable(f"{file}:{line}: {fault}") for line, fault in sorted(found)]
 
 
 def weights_file(entry: Entry) -> Path | None:
@@ -127,7 +131,7 @@ def weights_file(entry: Entry) -> Path | None:
     if path.is_symlink() or not path.resolve().is_relative_to(entry.folder.resolve()):
         raise InputError(f"weights: '{weights.file}' leaves the submission's folder; put the file beside the YAML")
     if not path.is_file():
-        raise InputError(f"weights: {path} is not there, or no file; put it beside the YAML")
+        raise InputError(f"weights: {path} is not there, or no file; save it there with safetensors' save_file")
     if weights.sha256 is not None and (found := file_hash(path)) != weights.sha256:
         raise InputError(f"weights: sha256 of {path} is {found}, not the one declared")
     return path
@@ -163,4 +167,8 @@ def load_model(entry: Entry, image_size: int, device: str, micro_batch: int) -> 
 def check_name(name: str) -> None:
     """``InputError`` for what cannot be the name, and so the folder, of a submission."""
     if re.fullmatch(NAME_PATTERN, name) is None:
-        raise InputError(f"'{name}' cannot name a submission; use at most 64 of lower case letters, digits and -")
+        near = re.sub("[^a-z0-9]+", "-", name.casefold()).strip("-")[:64]
+        hint = f", such as '{near}'" if near else ""
+        raise InputError(
+            f"'{name:.80}' cannot name a submission; use at most 64 of lower case letters, digits and -{hint}"
+        )

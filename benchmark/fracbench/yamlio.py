@@ -11,42 +11,13 @@ from pydantic import BaseModel, ValidationError
 
 from fracbench.errors import InputError, did_you_mean
 from fracbench.schema import PATTERN_ADVICE
+from fracbench.text import hidden
+from fracbench.yaml_nodes import NotPlain, faults, line_at, parse
 
 M = TypeVar("M", bound=BaseModel)
 
-MAX_BYTES = 256 * 1024
-
-
-def _duplicates(node: yaml.Node, where: str) -> list[str]:
-    faults: list[str] = []
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if key.value in seen:
-                faults.append(f"{where}:{key.start_mark.line + 1}: '{key.value}' is given twice; keep one")
-            seen.add(key.value)
-            faults += _duplicates(value, where)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            faults += _duplicates(value, where)
-    return faults
-
-
-def _line(node: yaml.Node, location: tuple[int | str, ...]) -> int:
-    """Line of the deepest node on the way to ``location``; a missing key gets its parent's line."""
-    line = node.start_mark.line + 1
-    for step in location:
-        if isinstance(node, yaml.MappingNode):
-            found = [(key, value) for key, value in node.value if key.value == str(step)]
-            if not found:
-                break
-            line, node = found[0][0].start_mark.line + 1, found[0][1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-            node = node.value[step]
-            line = node.start_mark.line + 1
-        else:
-            break
-    return line
+MAX_BYTES = 64 * 1024
+MAX_FAULTS = 20  # shown of one file
 
 
 def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
@@ -65,7 +36,7 @@ def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[
 
 
 def _phrase(error: dict[str, Any], model: type[BaseModel]) -> str:
-    key = ".".join(str(step) for step in error["loc"]) or "the file"
+    key = ".".join(f"{step:.80}" if isinstance(step, str) else str(step) for step in error["loc"]) or "the file"
     if error["type"] == "extra_forbidden":
         known = _fields_at(model, error["loc"])
         hint = did_you_mean(str(error["loc"][-1]), known)
@@ -77,50 +48,62 @@ def _phrase(error: dict[str, Any], model: type[BaseModel]) -> str:
         return f"{key}: '{error['input']!s:.80}' is not allowed; {advice}"
     if error["type"] == "tuple_type":
         return f"{key}: '{error['input']!s:.80}' is not a list; write [{error['input']!s:.80}]"
+    if error["type"] == "string_type":
+        return f"{key}: '{error['input']!s:.80}' is not text; put it in quotes"
+    if error["type"] in ("too_long", "too_short") and isinstance(error["input"], str):
+        bound = "at most {max_length}" if error["type"] == "too_long" else "at least {min_length}"
+        return f"{key}: {len(error['input'])} characters; write {bound.format(**error['ctx'])}"
     return f"{key}: {error['msg'].removeprefix('Value error, ')} (got {error['input']!r:.80})"
 
 
 def line_of(path: Path, *location: int | str) -> int:
     """The line of a key or list item in a YAML file that ``read`` accepts."""
-    node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    return _line(node, location) if node is not None else 1
+    node, _ = parse(path.read_text(encoding="utf-8"))
+    return line_at(node, location) if node is not None else 1
+
+
+def _text(path: Path, what: str) -> str:
+    """What a file says; ``InputError`` for one that is too large, or hides something even in its comments."""
+    try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path}: is no file")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
+    if len(content) > MAX_BYTES:
+        raise InputError(f"{path}: larger than {MAX_BYTES // 1024} KiB; this is no {what} file")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise InputError(f"{path}:{line}: not UTF-8 text; save it as UTF-8") from None
+    for number, written in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
+        if found := hidden(written.replace("\t", "")):
+            raise InputError(f"{path}:{number}: the invisible character {found} is not allowed; take it out")
+    return text
 
 
 def read(path: Path, model: type[M]) -> M:
     """Read and check a YAML file. Raises ``InputError`` with one ``file:line: fault`` line per fault."""
+    text = _text(path, model.__name__)
     try:
-        if path.exists() and not path.is_file():
-            raise InputError(f"{path}: is no file")
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path}: larger than {MAX_BYTES // 1024} KiB; this is no {model.__name__} file")
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
-    try:
-        # an alias can blow a few bytes up to gigabytes, and no file of ours needs one
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise InputError(f"{path}: aliases (*name) are not allowed; write the value out")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
-    except InputError:
-        raise
+        node, content = parse(text)
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 1 if mark else 1
-        raise InputError(f"{path}:{line}: not valid YAML: {getattr(error, 'problem', error)}") from None
-    except ValueError as error:  # a date or number that is none
-        raise InputError(f"{path}: not valid YAML: {error}; put the value in quotes") from None
-    except RecursionError:
-        raise InputError(f"{path}: nested too deeply") from None
-    if node is None or not isinstance(content, dict):
-        raise InputError(f"{path}:1: expected keys and values, found {type(content).__name__}")
-    faults = _duplicates(node, str(path))
-    if faults:
-        raise InputError(*faults)
-    try:
-        return model.model_validate(content)
-    except ValidationError as error:
-        found = [(_line(node, e["loc"]), _phrase(dict(e), model)) for e in error.errors()]
-        raise InputError(*(f"{path}:{line}: {phrase}" for line, phrase in sorted(found))) from None
+        mark, problem = getattr(error, "problem_mark", None), str(getattr(error, "problem", None) or error)
+        if not isinstance(error, NotPlain):
+            problem = f"not valid YAML: {problem}" + ("; use spaces" if "character '\\t'" in problem else "")
+        raise InputError(f"{path}:{mark.line + 1 if mark else 1}: {problem}") from None
+    found = list(faults(node)) if node is not None else []
+    if node is not None and not found:
+        if not isinstance(content, dict):
+            raise InputError(f"{path}:1: expected keys and values, found {type(content).__name__}")
+        try:
+            return model.model_validate(content)
+        except ValidationError as error:
+            found = sorted((line_at(node, e["loc"]), _phrase(dict(e), model)) for e in error.errors())
+    lines = [f"{path}:{line}: {fault}" for line, fault in found[:MAX_FAULTS]]
+    more = [f"{path}: {len(found) - MAX_FAULTS} faults more"] if len(found) > MAX_FAULTS else []
+    raise InputError(*(lines + more or [f"{path}:1: empty; `fracbench init NAME` writes one to begin with"]))

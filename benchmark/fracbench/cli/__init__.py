@@ -13,6 +13,7 @@ from fracbench.cli.doctoring import doctor
 from fracbench.cli.listing import list_, validate
 from fracbench.cli.making import data_, train
 from fracbench.cli.run import run
+from fracbench.cli.starting import init
 from fracbench.cli.verifying import verify
 
 
@@ -26,5 +27,5 @@ def main() -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
-for command in (list_, validate, doctor, run, summarise, verify, leaderboard, data_, train, attack):
+for command in (list_, init, validate, doctor, run, summarise, verify, leaderboard, data_, train, attack):
     main.add_command(command)

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 from fracbench.errors import InputError
 
 FOLDER = click.Path(path_type=Path)
+DEFAULT = "phantom-v1"
 
-benchmark_option = click.option("--benchmark", default="phantom-v1", show_default=True, help="Benchmark spec.")
+benchmark_option = click.option("--benchmark", default=DEFAULT, show_default=True, help="Benchmark spec.")
 data_option = click.option("--data", help="Folder of the dataset, where the benchmark needs one.")
 split_option = click.option("--split", help="Another split than the spec's, such as val.")
 device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from fracbench.cli._common import FOLDER, shown, where
-from fracbench.errors import InputError
+from fracbench.cli._common import DEFAULT, FOLDER, shown, where
+from fracbench.errors import InputError, did_you_mean
+from fracbench.starting import SCHEMA
 
 
 @click.command("list")
@@ -16,7 +17,6 @@ from fracbench.errors import InputError
 def list_(kind: str | None) -> None:
     """List registered plugins of KIND, and the benchmarks, recipes and architectures that ship with fracbench."""
     from fracbench import recipes, registry, specs
-    from fracbench.errors import did_you_mean
 
     shipped = {"benchmarks": specs.names, "recipes": recipes.names, "architectures": recipes.architectures}
     known = (*registry.KINDS, *shipped)
@@ -41,24 +41,42 @@ def list_(kind: str | None) -> None:
 @shown
 def validate(files: tuple[Path, ...]) -> None:
     """Check submission FILES, folders or names without running anything: every fault as file:line: what to write."""
-    from fracbench.submissions import default_dir, faults_of
+    from fracbench.submissions import default_dir, faults_of, read_entry
 
-    here = default_dir()
-    files = tuple(here / file if not file.exists() and (here / file).is_dir() else file for file in files)
-    files = tuple(file / "submission.yaml" if file.is_dir() else file for file in files)
-    named = [
-        f"{file}: must be called submission.yaml" for file in files if file.is_file() and file.name != "submission.yaml"
-    ]
-    if named:
-        raise InputError(*named)
-    faults: list[str] = []
-    for file in files:
-        found = faults_of(file)
-        faults += found
-        if not found:
+    found, faults = [], []
+    for path in files:
+        try:
+            found += _yaml_files(path, default_dir())
+        except InputError as error:
+            faults += error.faults
+    entered: dict[tuple[Path, str], list[str]] = {}
+    for file in dict.fromkeys(found):
+        wrong = faults_of(file)
+        faults += wrong
+        if not wrong:
             click.echo(f"{file}: good; whether the weights fit the model shows when it is run")
+            submission = read_entry(file, file.parent.parent, None).submission
+            benchmark = DEFAULT if DEFAULT in submission.benchmarks else submission.benchmarks[0]
+            entered.setdefault((file.parent.parent, benchmark), []).append(submission.name)
     if faults:
         raise InputError(*faults)
-    for folder in dict.fromkeys(file.parent.parent for file in files):
-        names = " ".join(file.resolve().parent.name for file in files if file.parent.parent == folder)
-        click.echo(f"next: fracbench run {names}{where(folder)}")
+    for (folder, benchmark), names in entered.items():
+        of = "" if benchmark == DEFAULT else f" --benchmark {benchmark}"
+        click.echo(f"next: fracbench run {' '.join(names)}{of}{where(folder)}")
+
+
+def _yaml_files(path: Path, folder: Path) -> list[Path]:
+    """The submission files that an argument means: a file, a submission's folder or name, a folder of submissions."""
+    if not path.exists() and (folder / path).is_dir():
+        path = folder / path
+    if not path.exists() and path.name == str(path):
+        names = [file.parent.name for file in folder.glob("*/submission.yaml")]
+        raise InputError(f"{path}: no such file, nor a submission in {folder}.{did_you_mean(path.name, names)}")
+    if path.is_dir():
+        inside = sorted(path.glob("*/submission.yaml"))
+        return [path / "submission.yaml"] if (path / "submission.yaml").exists() or not inside else inside
+    if path.name == SCHEMA.name:
+        return []  # `init` puts it there, and submissions/* names it too
+    if path.is_file() and path.name != "submission.yaml":
+        raise InputError(f"{path}: must be called submission.yaml")
+    return [path]

@@ -53,7 +53,8 @@ def _draw(board: Board, rows: list[dict[str, Any]]) -> None:
 def _show_model(row: dict[str, Any]) -> None:
     for flag in row["flags"]:
         box = st.warning if flag["unranks"] and not flag["answered"] else st.info
-        box(tables.told(flag))
+        box(f"Flag: {flag['name']}")
+        st.text(tables.told(flag))  # text, not Markdown: what a result file says is never a link
     for sender in row["third_party"]:
         st.info("Images sent by a third party, verified here:")
         st.text(f"{sender['by']}: {sender['lowered']} of {sender['images']} broke what every attack had spared")
