@@ -42,6 +42,13 @@ class _Flag(_Part):
     answered: bool
 
 
+class _Overlap(_Part):
+    such_images: bool
+    by: Literal["hashes", "names"]
+    images: int | None
+    badge: str
+
+
 class _Sender(_Part):
     by: str
     images: int
@@ -195,6 +202,7 @@ class Row(_Part):
     epsilon: str
     note: str
     trained_on: str
+    overlap: _Overlap
     custom: bool
     ranked: bool
     unranked_because: list[str]

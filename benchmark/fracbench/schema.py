@@ -9,17 +9,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,63}$"
 PLUGIN_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
 FILE_PATTERN = r"^[^\x00-\x1f\x7f]{1,200}$"
+SPLIT_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 LINK_PATTERN = r"^https?://[^\x00-\x20]+$"
 PATTERN_ADVICE = {
     FILE_PATTERN: "write the name of a file beside the YAML",
     LINK_PATTERN: "write an http or https address",
     NAME_PATTERN: "use lower case, digits and -",
     PLUGIN_PATTERN: "use lower case, digits, - and _",
+    SPLIT_PATTERN: "write the name of a split, such as train",
     SHA256_PATTERN: "write the 64 digits that `sha256sum FILE` prints",
 }
 
@@ -177,6 +179,7 @@ class SampleCount(_Strict):
 class BenchmarkSpec(_Strict):
     """A versioned benchmark: a submission can change none of it.
 
+    Whoever enters the benchmark ``entered_by``, whose protocol this one shares, enters this one too.
     ``given`` are maps that no network made, scored like explainers; ``explanation_attack`` moves the attribution while
     the answer stays; ``faithfulness`` is on how many fractured images, drawn at random, it is measured.
     """
@@ -184,6 +187,7 @@ class BenchmarkSpec(_Strict):
     name: Name
     title: str
     note: str = ""
+    entered_by: Name | None = None
     dataset: PluginRef
     split: str = "test"
     images: SampleCount = SampleCount()
@@ -234,7 +238,7 @@ class BenchmarkSpec(_Strict):
 
     def decisive(self) -> dict[str, Any]:
         """What decides the numbers, as JSON: a corrected note makes no other benchmark of it."""
-        return self.model_dump(mode="json", exclude={"title", "note"})
+        return self.model_dump(mode="json", exclude={"title", "note", "entered_by"})
 
     @property
     def tolerance_px(self) -> float:
@@ -259,9 +263,15 @@ class Weights(_Strict):
 
 
 class Training(_Strict):
-    """What the model was trained on, how, with which seed and for how long."""
+    """What the model was trained on, how, with which seed and for how long.
+
+    ``splits`` are those of ``data`` that weights were fitted on; ``hashes`` names a file beside the YAML, with the
+    SHA-256 of a training image on each line. Both are compared with the images of a run.
+    """
 
     data: str
+    splits: tuple[Annotated[str, Field(pattern=SPLIT_PATTERN)], ...] = Field(default=(), min_length=1)
+    hashes: str | None = Field(default=None, pattern=FILE_PATTERN)
     recipe: str | None = None
     threat: str | None = None
     seed: int | None = None
@@ -290,3 +300,6 @@ class Submission(_Strict):
         if len(self.benchmarks) != len(set(self.benchmarks)):
             raise ValueError("benchmarks are listed twice; keep one of each")
         return self
+
+    def enters(self, spec: BenchmarkSpec) -> bool:
+        return spec.name in self.benchmarks or spec.entered_by in self.benchmarks

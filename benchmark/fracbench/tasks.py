@@ -19,6 +19,7 @@ from fracbench.environment import environment
 from fracbench.errors import InputError
 from fracbench.files import write_atomic
 from fracbench.models import Guarded, undisturbed
+from fracbench.overlap import compare, listed_hashes
 from fracbench.plan import Job
 from fracbench.progress import Progress
 from fracbench.runner import Outcome, evaluate_model, record_of
@@ -41,6 +42,7 @@ class Task:
     folder: ResultFolder
     environment: Mapping[str, Any]
     weights: str | None
+    overlap: Mapping[str, Any]
 
     @property
     def cell_identity(self) -> dict[str, Any]:
@@ -50,7 +52,7 @@ class Task:
     @property
     def identity(self) -> str:
         submission = self.entry.submission.model_dump(mode="json")
-        return digest({**self.job.identity(), **self.cell_identity, "submission": submission})
+        return digest({**self.job.identity(), **self.cell_identity, "submission": submission, "overlap": self.overlap})
 
     @property
     def finished(self) -> bool:
@@ -68,22 +70,32 @@ class Task:
 
 
 def bind(entries: Iterable[Entry], job: Job, device: str) -> list[Task]:
-    """A task for each submission. Raises ``InputError`` for weights that are missing or not the declared ones."""
+    """A task for each submission. Raises ``InputError`` where files it names are missing or not what it declares."""
     tasks: list[Task] = []
     faults: list[str] = []
     for entry in entries:
         try:
             path = weights_file(entry)
             registry.load("models", entry.submission.model.name)
+            overlap = compare(entry.submission.training, job, listed_hashes(entry))
+            _keep_apart(job, entry)
         except InputError as error:
             faults += [f"{entry.folder / 'submission.yaml'}: {fault}" for fault in error.faults]
             continue
         folder = ResultFolder(entry.results / job.folder_name, entry.name, job.folder_name)
         env = environment(job, device, entry.submission.model.name)
-        tasks.append(Task(entry, job, device, folder, env, file_hash(path) if path else None))
+        tasks.append(Task(entry, job, device, folder, env, file_hash(path) if path else None, overlap))
     if faults:
         raise InputError(*faults)
     return tasks
+
+
+def _keep_apart(job: Job, entry: Entry) -> None:
+    """No secret of the dataset may lie where submissions or results are handed on."""
+    for file in getattr(job.dataset, "secret_files", ()):
+        for folder in (entry.folder.resolve().parent, entry.results.resolve().parent):
+            if file.resolve().is_relative_to(folder):
+                raise InputError(f"the secret {file} lies in {folder}, which is handed on; move it to another folder")
 
 
 def check(tasks: Iterable[Task]) -> None:
@@ -127,6 +139,7 @@ def run_submission(task: Task, progress: Progress) -> Outcome:
         "model": submission.model.model_dump(mode="json"),
         "weights_sha256": task.weights,
         "reported": submission.reported,
+        "overlap": dict(task.overlap),
     }
     run = record_of(fields, job, outcome, task.environment, task.identity)
     run, tables = _with_third_parties(task, run, outcome.tables, progress)
@@ -180,8 +193,8 @@ def finished_run(task: Task) -> dict[str, Any]:
     """The record of this submission's own run; ``InputError`` where it is another's, or of other rules or weights."""
     folder, spec = task.folder, task.job.spec
     run, again = folder.run(), f"fracbench run {task.entry.name} --benchmark {spec.name}"
-    entered = task.entry.submission.benchmarks
-    if spec.name not in entered:
+    if not task.entry.submission.enters(spec):
+        entered = task.entry.submission.benchmarks
         raise InputError(
             f"{task.entry.name} does not enter {spec.name}; pass --benchmark with one of {', '.join(entered)}"
         )

@@ -71,13 +71,13 @@ def run(
     spec = specs.load(benchmark)
     entries = discover(submissions or default_dir(), results, names)
     for entry in entries:
-        if names and spec.name not in entry.submission.benchmarks and limit is None and budget == 1 and not dry_run:
+        if names and not entry.submission.enters(spec) and limit is None and budget == 1 and not dry_run:
             listed = ", ".join(entry.submission.benchmarks)
             raise InputError(f"{entry.name} does not enter {spec.name} (it enters {listed}); add it to its benchmarks")
     if everything:
         # a trial run ranks nobody, so it takes whoever is there
         trial = limit is not None or budget < 1
-        entries = [e for e in entries if trial or spec.name in e.submission.benchmarks]
+        entries = [e for e in entries if trial or e.submission.enters(spec)]
         if not entries:
             raise InputError(
                 f"no submission enters {spec.name}; list it under benchmarks in a submission.yaml, or try --limit 12"
