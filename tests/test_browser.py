@@ -177,7 +177,7 @@ def test_an_empty_board_says_what_to_type(command: Command) -> None:
 
 def test_a_broken_result_is_a_line_and_the_rest_is_shown(smoke: Path, tmp_path: Path, command: Command) -> None:
     shutil.copytree(smoke, tmp_path / "results")
-    (tmp_path / "results" / "always-fracture" / "smoke" / "summary.json").write_text('{"schema_version": 3}')
+    (tmp_path / "results" / "always-fracture" / "smoke" / "summary.json").write_text('{"schema_version": 4}')
     (tmp_path / "results" / "broken" / "smoke").mkdir(parents=True)
     (tmp_path / "results" / "broken" / "smoke" / "summary.json").write_text("{")
     with served(command.start, "--submissions", ".", "--results", "results") as address, opened(address) as page:

@@ -22,11 +22,18 @@ from fracbench.testing import TinyNet
 from fracbench.threat import distance
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from worlds import Bright, spec
+from worlds import APART, Bright, spec
 
 pytestmark = pytest.mark.usefixtures("blobs")
 
-FIELDS = {"submission": "bright", "title": "Bright", "authors": ["a"], "control": False, "training": {"data": "none"}}
+FIELDS = {
+    "submission": "bright",
+    "title": "Bright",
+    "authors": ["a"],
+    "control": False,
+    "training": {"data": "none"},
+    "overlap": APART,
+}
 ENV = {"device": "cpu", "device_name": "x", "threads": 2}
 EXPLANATION = {"explanation_attack": {"name": "explanation", "params": {"steps": 5}}}
 

@@ -14,11 +14,18 @@ from fracbench.resolving import resolve
 from fracbench.runner import evaluate_model, record_of
 from fracbench.summary import summarise
 from torch import Tensor, nn
-from worlds import Bright, spec
+from worlds import APART, Bright, spec
 
 pytestmark = pytest.mark.usefixtures("blobs")
 
-FIELDS = {"submission": "bright", "title": "Bright", "authors": ["a"], "control": False, "training": {"data": "none"}}
+FIELDS = {
+    "submission": "bright",
+    "title": "Bright",
+    "authors": ["a"],
+    "control": False,
+    "training": {"data": "none"},
+    "overlap": APART,
+}
 ENV = {"device": "cpu", "device_name": "x", "threads": 2}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -125,6 +126,14 @@ def test_made_fingerprint_follows_image_and_annotation(made: Path) -> None:
     assert [split for split in SPLITS if first[split] != second[split]] == ["test"]
     (made / COCO).write_text((made / COCO).read_text().replace("2.0, 3.0, 8.0", "2.0, 3.0, 9.0"))
     assert FracAtlas(made).fingerprint("test") != second["test"]
+
+
+def test_made_images_are_known_by_their_files(made: Path) -> None:
+    dataset = FracAtlas(made)
+    samples = everything(dataset)
+    for name in ("IMG0000000.jpg", "IMG0000030.jpg"):
+        (path,) = made.glob(f"images/*/{name}")
+        assert dataset.image_hash(samples[name]) == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_position_is_stable_and_even() -> None:

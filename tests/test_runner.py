@@ -22,11 +22,18 @@ from fracbench.runner import Outcome, evaluate_model, record_of
 from fracbench.schema import BenchmarkSpec
 from fracbench.store import ResultFolder
 from fracbench.summary import summarise
-from worlds import Bright, registered, spec
+from worlds import APART, Bright, registered, spec
 
 pytestmark = pytest.mark.usefixtures("blobs")
 
-FIELDS = {"submission": "bright", "title": "Bright", "authors": ["a"], "control": False, "training": {"data": "none"}}
+FIELDS = {
+    "submission": "bright",
+    "title": "Bright",
+    "authors": ["a"],
+    "control": False,
+    "training": {"data": "none"},
+    "overlap": APART,
+}
 ENV = {"device": "cpu", "device_name": "x", "threads": 2}
 
 

@@ -44,7 +44,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize(
     "content, says",
-    [("{", "cannot be read"), ("[]", "version list"), ('{"schema_version": 99}', "version 99, this fracbench reads 3")],
+    [("{", "cannot be read"), ("[]", "version list"), ('{"schema_version": 99}', "version 99, this fracbench reads 4")],
 )
 def test_a_broken_summary_is_named(tmp_path: Path, content: str, says: str) -> None:
     (tmp_path / "summary.json").write_text(content)

@@ -10,6 +10,7 @@ import pytest
 from fracbench.robust_scores import curve_area
 from fracbench.summary import aligned_hits, rank, strongest_attack, summarise
 from fracbench.ties import headline, per_group
+from worlds import APART
 
 ATTACKS = ["fgsm", "autoattack"]
 METRICS = ["relevance_rank_accuracy"]
@@ -18,6 +19,7 @@ METRICS = ["relevance_rank_accuracy"]
 def run(**changes: Any) -> dict[str, Any]:
     fields: dict[str, Any] = {
         **{"submission": "a", "title": "A", "authors": ["x"], "control": False, "training": {"data": "phantom"}},
+        "overlap": {**APART, "such_images": True},
         **{"spec": "s", "spec_hash": "h", "dataset": "phantom", "fingerprint": "f", "split": "test", "custom": False},
         **{"threat": "linf", "epsilon": "2/255", "ladder": ["1/255", "2/255"], "attacks": ATTACKS},
         **{"explainers": ["cam", "saliency", "random"], "panel": ["cam", "saliency"], "metrics": METRICS},

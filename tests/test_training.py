@@ -31,7 +31,7 @@ def test_the_same_recipe_gives_the_same_bytes(tmp_path: Path, objective: str) ->
     assert first != trained(made, tmp_path / "c" / "tiny", seed=1)
     entry = discover(tmp_path / "a", None)[0]
     assert entry.submission.training.seed == 0 and discover(tmp_path / "c", None)[0].submission.training.seed == 1
-    assert entry.submission.title == "Tiny ResNet on blobs"
+    assert entry.submission.title == "Tiny ResNet on blobs" and entry.submission.training.splits == ("train",)
     assert load_model(entry, 32, "cpu", 8)(torch.rand(2, 1, 32, 32)).shape == (2, 2)
 
 

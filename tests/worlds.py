@@ -13,6 +13,9 @@ from fracbench import registry
 from fracbench.contracts import Radiograph, Sample
 from fracbench.schema import BenchmarkSpec
 
+# of a run whose training data has nothing to do with its images
+APART = {"such_images": False, "by": "names", "images": None, "badge": ""}
+
 
 @dataclass(frozen=True)
 class Blobs:

@@ -190,7 +190,16 @@ class Radiograph:
 
 
 class Dataset(Protocol):
-    """Annotated radiographs. The factory takes ``root`` (a folder or None) and the spec's parameters."""
+    """Annotated radiographs. The factory takes ``root`` (a folder or None) and the spec's parameters.
+
+    What a dataset may have beside this:
+
+    - ``image_hash(sample)``: SHA-256 (hex) by which training images are known. Where images are files, of the file's
+      bytes, so that ``sha256sum`` gives the same; without it, of the image's size and pixels in 8 bits.
+    - ``like``: the name of another dataset; what was trained on that one was trained on such images.
+    - ``secret_files``: files nobody else may read; a run is refused where one lies among submissions or results.
+    - ``second_reader(sample)``: the instances as another annotator outlines them, bool (n, height, width).
+    """
 
     @property
     def splits(self) -> Sequence[str]: ...

@@ -169,6 +169,15 @@ def load(dataset: Dataset, samples: Sequence[Sample], size: int) -> Batch:
     )
 
 
+def image_hash(dataset: Dataset, sample: Sample) -> str:
+    """SHA-256 (hex) of an image: what the dataset says, else of its size and its pixels in 8 bits."""
+    ask = getattr(dataset, "image_hash", None)
+    if ask is not None:
+        return str(ask(sample))
+    image = dataset.read(sample).image
+    return hashlib.sha256(f"{image.shape} ".encode() + np.rint(image * 255).astype(np.uint8).tobytes()).hexdigest()
+
+
 def check(dataset: Dataset, batches: Sequence[Sequence[Sample]], size: int) -> None:
     """Read every image once; ``InputError`` with the faults of all batches, one line each."""
     faults: list[str] = []

@@ -138,6 +138,7 @@ def run_submission(task: Task, limits: Limits, progress: Progress) -> Outcome:
         "model": submission.model.model_dump(mode="json"),
         "weights_sha256": task.weights,
         "reported": submission.reported,
+        "overlap": dict(task.overlap),
     }
     run = record_of(fields, job, outcome, task.environment, task.identity)
     run, tables = _with_third_parties(task, run, outcome.tables, limits, progress)

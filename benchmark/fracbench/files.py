@@ -26,6 +26,16 @@ def check_writable(folder: Path, option: str) -> None:
         raise InputError(f"{option} {folder}: cannot be written to ({error.strerror}); name another place") from error
 
 
+def beside(folder: Path, name: str, key: str) -> Path:
+    """The file that a submission's YAML in ``folder`` names under ``key``; ``InputError`` where it is not inside."""
+    path = folder / name
+    if path.is_symlink() or not path.resolve().is_relative_to(folder.resolve()):
+        raise InputError(f"{key}: '{name}' leaves the submission's folder; put the file beside the YAML")
+    if not path.is_file():
+        raise InputError(f"{key}: {path} is not there, or no file; put it beside the YAML")
+    return path
+
+
 def write_atomic(path: Path, content: bytes) -> None:
     """Write under a temporary name, then rename: a kill leaves the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)

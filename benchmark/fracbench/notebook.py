@@ -15,11 +15,12 @@ from fracbench.data import check
 from fracbench.environment import environment, pick_device, prepare
 from fracbench.errors import InputError
 from fracbench.models import guard
+from fracbench.overlap import compare
 from fracbench.plan import Job
 from fracbench.progress import Console
 from fracbench.resolving import resolve
 from fracbench.runner import evaluate_model, record_of
-from fracbench.schema import BenchmarkSpec, PluginRef
+from fracbench.schema import BenchmarkSpec, PluginRef, Training
 from fracbench.store import ResultFolder, digest
 from fracbench.submissions import check_name
 from fracbench.summary import summarise
@@ -130,9 +131,11 @@ def evaluate(
     finally:
         if isinstance(model, nn.Module) and home is not None:
             model.to(home)
+    training = Training(data="not stated")
     fields = {
         "submission": name, "title": name, "authors": [], "control": False, "model": {"name": type(model).__name__},
-        "training": {"data": "not stated"}, "weights_sha256": None, "reported": {},
+        "training": training.model_dump(mode="json"), "weights_sha256": None, "reported": {},
+        "overlap": compare(training, job),
     }  # fmt: skip
     run = record_of(fields, job, outcome, env, digest(job.identity()))
     return Result(summarise(run, outcome.tables), run, outcome.tables)

@@ -12,6 +12,7 @@ from typing import Any, Literal, cast
 
 from fracbench import checks, ladder, registry
 from fracbench.contracts import Attack, Dataset, Ensemble, Explainer, Sample
+from fracbench.data import image_hash
 from fracbench.faithfulness import flips
 from fracbench.robustness import referee_passes
 from fracbench.schema import ADAPTIVE, CORRUPTIONS, Backend, BenchmarkSpec, Norm, PluginRef, ThreatModel, parse_epsilon
@@ -138,6 +139,11 @@ class Job:
         samples = [sample for batch in self.batches for sample in batch]
         fractured = [s.id for s in samples if s.label == 1 and s.annotated][:GALLERY_FRACTURED]
         return frozenset(fractured + [s.id for s in samples if s.label == 0][:GALLERY_NORMAL])
+
+    @cached_property
+    def image_hashes(self) -> tuple[str, ...]:
+        """SHA-256 (hex) of every image of the run, to be looked for among those of training images."""
+        return tuple(image_hash(self.dataset, sample) for batch in self.batches for sample in batch)
 
     @cached_property
     def faithfulness_sample(self) -> frozenset[str]:

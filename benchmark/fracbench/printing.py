@@ -84,6 +84,8 @@ def print_board(board: Board, benchmark: str | None) -> None:
             if row["unranked_because"]:
                 reasons = "; ".join(row["unranked_because"])
                 console.print(Text(printable(f"{row['submission']} is not ranked: {reasons}")))
+            if row["overlap"]["badge"]:
+                console.print(Text(printable(f"{row['submission']}: {row['overlap']['badge']}")))
             for sender in row["third_party"]:
                 lowered = f"{sender['lowered']} of {sender['images']} images of {sender['by']} lowered it"
                 console.print(Text(printable(f"{row['submission']}: {lowered}")))

@@ -48,6 +48,13 @@ class _Flag(_Part):
     answered: bool
 
 
+class _Overlap(_Part):
+    such_images: bool
+    by: Literal["hashes", "names"]
+    images: int | None
+    badge: _Text
+
+
 class _Sender(_Part):
     by: _Word
     images: int
@@ -201,6 +208,7 @@ class Row(_Part):
     epsilon: _Word
     note: _Text
     trained_on: _Text
+    overlap: _Overlap
     custom: bool
     ranked: bool
     unranked_because: list[_Text]

@@ -11,17 +11,19 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, St
 
 from fracbench.text import OneLine
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,63}$"
 PLUGIN_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
 FILE_PATTERN = r"^[ -~]{1,200}$"
+SPLIT_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 LINK_PATTERN = r"^https?://[!-~]{1,500}$"
 PATTERN_ADVICE = {
     FILE_PATTERN: "write the name of a file beside the YAML, at most 200 plain letters",
     LINK_PATTERN: "write an http or https address",
     NAME_PATTERN: "use lower case, digits and -",
     PLUGIN_PATTERN: "use lower case, digits, - and _",
+    SPLIT_PATTERN: "write the name of a split, such as train",
     SHA256_PATTERN: "write the 64 digits that `sha256sum FILE` prints",
 }
 
@@ -179,6 +181,7 @@ class SampleCount(_Strict):
 class BenchmarkSpec(_Strict):
     """A versioned benchmark: a submission can change none of it.
 
+    Whoever enters the benchmark ``entered_by``, whose protocol this one shares, enters this one too.
     ``given`` are maps that no network made, scored like explainers; ``explanation_attack`` moves the attribution while
     the answer stays; ``faithfulness`` is on how many fractured images, drawn at random, it is measured.
     """
@@ -186,6 +189,7 @@ class BenchmarkSpec(_Strict):
     name: Name
     title: str
     note: str = ""
+    entered_by: Name | None = None
     dataset: PluginRef
     split: str = "test"
     images: SampleCount = SampleCount()
@@ -236,7 +240,7 @@ class BenchmarkSpec(_Strict):
 
     def decisive(self) -> dict[str, Any]:
         """What decides the numbers, as JSON: a corrected note makes no other benchmark of it."""
-        return self.model_dump(mode="json", exclude={"title", "note"})
+        return self.model_dump(mode="json", exclude={"title", "note", "entered_by"})
 
     @property
     def tolerance_px(self) -> float:
@@ -275,9 +279,20 @@ class Weights(_Written):
 
 
 class Training(_Written):
-    """What the model was trained on, how, with which seed and for how long."""
+    """What the model was trained on, how, with which seed and for how long.
+
+    ``splits`` and ``hashes`` are compared with the images of a run.
+    """
 
     data: Words = Field(description="What it was trained on, such as fracatlas or phantom; the board shows it.")
+    splits: tuple[Annotated[str, Field(pattern=SPLIT_PATTERN)], ...] = Field(
+        default=(), min_length=1, max_length=50, description="Splits of that data that weights were fitted on: [train]."
+    )
+    hashes: str | None = Field(
+        default=None,
+        pattern=FILE_PATTERN,
+        description="A file beside this one with the SHA-256 of a training image on each line.",
+    )
     recipe: Annotated[OneLine, Field(max_length=2000)] | None = Field(default=None, description="How it was trained.")
     threat: Words | None = Field(default=None, description="Threat model of adversarial training: linf 0.5/255.")
     seed: Annotated[int, Strict(), Field(ge=0, lt=2**63)] | None = Field(default=None, description="Seed of the draws.")
@@ -312,3 +327,6 @@ class Submission(_Written):
         if len(self.benchmarks) != len(set(self.benchmarks)):
             raise ValueError("benchmarks are listed twice; keep one of each")
         return self
+
+    def enters(self, spec: BenchmarkSpec) -> bool:
+        return spec.name in self.benchmarks or spec.entered_by in self.benchmarks

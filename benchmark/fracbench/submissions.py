@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from fracbench import registry, signatures, specs
 from fracbench.errors import InputError, did_you_mean, printable
+from fracbench.files import beside
+from fracbench.overlap import listed_hashes
 from fracbench.schema import NAME_PATTERN, Submission
 from fracbench.yamlio import line_of, read
 
@@ -107,6 +109,7 @@ def faults_of(file: Path) -> list[str]:
         (("model", "name"), lambda: registry.check_name("models", submission.model.name)),
         *((("benchmarks", i), partial(specs.load, name)) for i, name in enumerate(submission.benchmarks)),
         (("weights",), lambda: weights_file(entry)),
+        (("training", "hashes"), lambda: listed_hashes(entry)),
     ]
     found: list[tuple[int, str]] = []
     for location, check in checks:
@@ -127,11 +130,7 @@ def weights_file(entry: Entry) -> Path | None:
         return None
     if weights.file is None:
         raise InputError("weights: url is not supported yet; download it and write file: NAME")
-    path = entry.folder / weights.file
-    if path.is_symlink() or not path.resolve().is_relative_to(entry.folder.resolve()):
-        raise InputError(f"weights: '{weights.file}' leaves the submission's folder; put the file beside the YAML")
-    if not path.is_file():
-        raise InputError(f"weights: {path} is not there, or no file; save it there with safetensors' save_file")
+    path = beside(entry.folder, weights.file, "weights")
     if weights.sha256 is not None and (found := file_hash(path)) != weights.sha256:
         raise InputError(f"weights: sha256 of {path} is {found}, not the one declared")
     return path

@@ -95,6 +95,7 @@ def summarise(run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> dic
         "schema_version": SCHEMA_VERSION,
         **{key: run[key] for key in ("submission", "title", "authors", "control", "training", "spec", "spec_hash")},
         "trained_on": run["training"]["data"],
+        "overlap": run["overlap"],
         "note": run["resolved_spec"]["note"],
         "home_split": run["resolved_spec"]["split"],
         **{key: run[key] for key in ("dataset", "fingerprint", "split", "threat", "epsilon", "custom", "panel")},

@@ -12,6 +12,7 @@ from fracbench import registry
 from fracbench.environment import environment
 from fracbench.errors import InputError
 from fracbench.models import Guarded
+from fracbench.overlap import compare, listed_hashes
 from fracbench.plan import Job
 from fracbench.store import ResultFolder, digest
 from fracbench.submissions import Entry, file_hash, load_model, weights_file
@@ -27,6 +28,7 @@ class Task:
     folder: ResultFolder
     environment: Mapping[str, Any]
     weights: str | None
+    overlap: Mapping[str, Any]
 
     @property
     def cell_identity(self) -> dict[str, Any]:
@@ -36,7 +38,7 @@ class Task:
     @property
     def identity(self) -> str:
         submission = self.entry.submission.model_dump(mode="json")
-        return digest({**self.job.identity(), **self.cell_identity, "submission": submission})
+        return digest({**self.job.identity(), **self.cell_identity, "submission": submission, "overlap": self.overlap})
 
     @property
     def finished(self) -> bool:
@@ -54,7 +56,7 @@ class Task:
 
 
 def bind(entries: Iterable[Entry], job: Job, device: str) -> list[Task]:
-    """A task for each submission. Raises ``InputError`` for weights that are missing or not the declared ones."""
+    """A task for each submission. Raises ``InputError`` where files it names are missing or not what it declares."""
     tasks, faults = bound(entries, job, device)
     if faults:
         raise InputError(*chain.from_iterable(faults.values()))
@@ -62,20 +64,30 @@ def bind(entries: Iterable[Entry], job: Job, device: str) -> list[Task]:
 
 
 def bound(entries: Iterable[Entry], job: Job, device: str) -> tuple[list[Task], dict[str, list[str]]]:
-    """Tasks of the submissions whose weights are as declared, and the faults of the others, by submission."""
+    """Tasks of the submissions whose files are as declared, and the faults of the others, by submission."""
     tasks: list[Task] = []
     faults: dict[str, list[str]] = {}
     for entry in entries:
         try:
             path = weights_file(entry)
             registry.load("models", entry.submission.model.name)
+            overlap = compare(entry.submission.training, job, listed_hashes(entry))
+            _keep_apart(job, entry)
         except InputError as error:
             faults[entry.name] = [f"{entry.folder / 'submission.yaml'}: {fault}" for fault in error.faults]
             continue
         folder = ResultFolder(entry.results / job.folder_name, entry.name, job.folder_name)
         env = environment(job, device, entry.submission.model.name)
-        tasks.append(Task(entry, job, device, folder, env, file_hash(path) if path else None))
+        tasks.append(Task(entry, job, device, folder, env, file_hash(path) if path else None, overlap))
     return tasks, faults
+
+
+def _keep_apart(job: Job, entry: Entry) -> None:
+    """No secret of the dataset may lie where submissions or results are handed on."""
+    for file in getattr(job.dataset, "secret_files", ()):
+        for folder in (entry.folder.resolve().parent, entry.results.resolve().parent):
+            if file.resolve().is_relative_to(folder):
+                raise InputError(f"the secret {file} lies in {folder}, which is handed on; move it to another folder")
 
 
 def claim(tasks: Iterable[Task]) -> None:
@@ -99,8 +111,8 @@ def finished_run(task: Task, again: str, ours: bool = True) -> dict[str, Any]:
     """
     folder, spec = task.folder, task.job.spec
     run = folder.run()
-    entered = task.entry.submission.benchmarks
-    if spec.name not in entered:
+    if not task.entry.submission.enters(spec):
+        entered = task.entry.submission.benchmarks
         raise InputError(
             f"{task.entry.name} does not enter {spec.name}; pass --benchmark with one of {', '.join(entered)}"
         )

@@ -24,7 +24,8 @@ def notes(row: Mapping[str, Any]) -> str:
     found = ["control: there to lose"] if row["control"] else []
     found += ["trial run"] if row["custom"] else []
     found += ["self-reported"] if row.get("self_reported") else []
-    if row["trained_on"] != row["dataset"]:
+    found += [row["overlap"]["badge"]] if row["overlap"]["badge"] else []
+    if not row["overlap"]["such_images"]:
         found.append(f"not trained on such images (trained on {row['trained_on']})")
     found += [f"{sender['by']} lowered it by {sender['lowered']} images" for sender in row["third_party"]]
     return "; ".join([*found, *(flag["text"] + (" (answered)" if flag["answered"] else "") for flag in row["flags"])])

@@ -18,25 +18,39 @@ LONGEST = 200  # characters of a file's name, with room for the temporary one
 @click.option("--data", help="Folder of the dataset, where it needs one.")
 @click.option("--split", "splits", multiple=True, help="Only this split; can be given again.  [default: all]")
 @click.option("--out", type=FOLDER, help="File to write.  [default: KIND-sheet.png]")
+@click.option("--hashes", type=FOLDER, help="Write no sheet but this file, the SHA-256 of each image on a line.")
 @shown
-def data_(kind: str, data: str | None, splits: tuple[str, ...], out: Path | None) -> None:
-    """Make or read the dataset KIND and write a contact sheet of its splits, with fractures outlined."""
+def data_(kind: str, data: str | None, splits: tuple[str, ...], out: Path | None, hashes: Path | None) -> None:
+    """Make or read the dataset KIND and write a contact sheet of its splits, with fractures outlined.
+
+    With --hashes, what a submission names under `training: hashes:`.
+    """
     from fracbench import registry
     from fracbench.files import check_writable, write_atomic
 
     registry.check_name("datasets", kind)
     if data is not None and not Path(data).is_dir():
         raise InputError(f"--data {data}: no such folder")
-    file = out or Path(f"{kind}-sheet.png")
-    if file.suffix != ".png" or len(file.name) > LONGEST or not file.parent.is_dir() or file.is_dir():
-        raise InputError(f"--out {file}: name a .png file in a folder that is there")
-    check_writable(file.parent, "--out")
+    if out and hashes:
+        raise InputError("--out is for the sheet, which --hashes leaves out; pass one of the two")
+    option, suffix = ("--hashes", ".txt") if hashes else ("--out", ".png")
+    file = hashes or out or Path(f"{kind}-sheet.png")
+    if file.suffix != suffix or len(file.name) > LONGEST or not file.parent.is_dir() or file.is_dir():
+        raise InputError(f"{option} {file}: name a {suffix} file in a folder that is there")
+    check_writable(file.parent, option)
+    from fracbench.data import image_hash
     from fracbench.sheet import contact_sheet
 
     dataset = registry.make("datasets", kind, {}, root=None if data is None else Path(data))
-    picture = BytesIO()
-    contact_sheet(dataset, splits or tuple(dataset.splits)).save(picture, format="PNG")
-    write_atomic(file, picture.getvalue())
+    chosen = splits or tuple(dataset.splits)
+    if hashes:
+        digests = {image_hash(dataset, sample) for split in chosen for sample in dataset.samples(split)}
+        content = "".join(f"{digest}\n" for digest in sorted(digests)).encode()
+    else:
+        picture = BytesIO()
+        contact_sheet(dataset, chosen).save(picture, format="PNG")
+        content = picture.getvalue()
+    write_atomic(file, content)
     click.echo(f"wrote {file}")
 
 

@@ -87,11 +87,11 @@ def run(
     # a trial run ranks nobody, so it takes whoever is there
     trial = limit is not None or budget < 1
     for entry in entries:
-        if names and spec.name not in entry.submission.benchmarks and not trial and not dry_run:
+        if names and not entry.submission.enters(spec) and not trial and not dry_run:
             listed = ", ".join(entry.submission.benchmarks)
             raise InputError(f"{entry.name} does not enter {spec.name} (it enters {listed}); add it to its benchmarks")
     if everything:
-        entries = [e for e in entries if trial or spec.name in e.submission.benchmarks]
+        entries = [e for e in entries if trial or e.submission.enters(spec)]
         left_out.unless(
             entries,
             f"no submission enters {spec.name}; list it under benchmarks in a submission.yaml, or try --limit 12",

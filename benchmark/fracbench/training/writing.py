@@ -62,8 +62,8 @@ def write(
         "benchmarks": recipe.entered(architecture, seed),
         "model": recipe.served(architecture.model).model_dump(mode="json"),
         "weights": {"file": weights.name, "sha256": file_hash(weights)},
-        "training": {"data": recipe.dataset.name, "recipe": recipe.name, "threat": threat, "seed": seed,
-                     "seconds": seconds, "device": device},
+        "training": {"data": recipe.dataset.name, "splits": ["train"], "recipe": recipe.name, "threat": threat,
+                     "seed": seed, "seconds": seconds, "device": device},
         "control": recipe.control,
     }  # fmt: skip
     text = yaml.safe_dump(submission, sort_keys=False, allow_unicode=True)

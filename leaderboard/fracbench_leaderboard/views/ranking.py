@@ -52,7 +52,7 @@ def _show_ranking(rows: list[dict[str, Any]]) -> None:
         f"Threat model {first['threat']} at epsilon {first['epsilon']}; dataset {first['dataset']}; {_counts(rows)}. "
     )
     st.text(facts + first["note"])  # text, not Markdown: what a result file says is never a link
-    if any(row["trained_on"] != row["dataset"] for row in rows):
+    if any(not row["overlap"]["such_images"] for row in rows):
         st.info("Rows noted as not trained on such images say how a model transfers, not how good it can be.")
     table = ranking_table(rows)
     st.dataframe(

@@ -57,6 +57,10 @@ class Folder:
         parts, count = ndimage.label(mask, np.ones((3, 3)))
         return Radiograph(image, parts[None] == np.arange(1, count + 1)[:, None, None])
 
+    def image_hash(self, sample: Sample) -> str:
+        """SHA-256 (hex) of the bytes of a sample's image file."""
+        return _imaging.digest(self._folder / sample.id)
+
     def fingerprint(self, split: str) -> str:
         """SHA-256 (hex) over the split's rows and the bytes of their images and masks, in any order."""
         return _imaging.combined(

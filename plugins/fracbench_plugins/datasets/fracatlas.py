@@ -81,6 +81,10 @@ class FracAtlas:
             )
         return Radiograph(image, annotation.instances())
 
+    def image_hash(self, sample: Sample) -> str:
+        """SHA-256 (hex) of the bytes of a sample's image file."""
+        return self._digests[sample.id]
+
     def fingerprint(self, split: str) -> str:
         """SHA-256 (hex) over the bytes of the split's images, their annotations, labels and groups."""
         return _imaging.combined(

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from fracbench_plugins.datasets.phantom.scene import SIDE, Lures, Picture
 
 SHARD = 32
+SECRET = 2**64  # seeds from here on are nobody's to see: names of files and folders must not give them away
 DAMAGED = (OSError, EOFError, ValueError, KeyError, NotImplementedError, zlib.error, zipfile.BadZipFile)
 
 
@@ -43,7 +44,10 @@ def _code() -> str:
 
 
 def _path(seed: int, split: str, lures: Lures, number: int) -> Path:
-    return cache_dir() / f"phantom-{_code()}" / f"{seed}-{split}-{'-'.join(map(repr, lures))}-{number:04d}.npz"
+    folder, name = cache_dir() / f"phantom-{_code()}", f"{split}-{'-'.join(map(repr, lures))}-{number:04d}.npz"
+    if seed < SECRET:
+        return folder / f"{seed}-{name}"
+    return folder / f"private-{hashlib.sha256(f'shelf {seed}'.encode()).hexdigest()[:32]}" / name
 
 
 def shard(seed: int, split: str, lures: Lures, number: int, make: Callable[[int], Picture]) -> list[Picture]:
@@ -54,6 +58,8 @@ def shard(seed: int, split: str, lures: Lures, number: int, make: Callable[[int]
     except DAMAGED:
         pictures = [make(number * SHARD + i) for i in range(SHARD)]
         with contextlib.suppress(OSError):  # a cache that cannot be written makes the next run slower, no more
+            if seed >= SECRET:
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_atomic(path, _pack(pictures))
         return pictures
 
