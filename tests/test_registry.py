@@ -78,6 +78,7 @@ def test_parameters_that_cannot_be_are_one_line(name: str, params: dict[str, obj
         "from fracbench.cli import main; main(['list'], standalone_mode=False)",
         "from fracbench.cli import main; main(['--help'], standalone_mode=False)",
         "from fracbench.cli import main; main(['run', '--help'], standalone_mode=False)",
+        "from fracbench.cli import main; main(['validate', 'phantom-resnet-standard'], standalone_mode=False)",
     ],
 )
 def test_looking_does_not_import_torch(code: str) -> None:

@@ -6,14 +6,16 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
 SCHEMA_VERSION = 3
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,63}$"
 PLUGIN_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
-SHA256_PATTERN = r"^[0-9a-f]{64}$"
+SHA256_PATTERN = r"^[0-9a-fA-F]{64}$"
 FILE_PATTERN = r"^[^\x00-\x1f\x7f]{1,200}$"
+LARGEST_WEIGHTS = 8 * 10**9  # bytes
 LINK_PATTERN = r"^https?://[^\x00-\x20]+$"
 PATTERN_ADVICE = {
     FILE_PATTERN: "write the name of a file beside the YAML",
@@ -242,19 +244,50 @@ class BenchmarkSpec(_Strict):
         return float(Fraction(self.tolerance)) * self.image_size
 
 
+def _written_as_text(value: object) -> object:
+    if isinstance(value, int | float):
+        raise ValueError("reads as a number; put it in quotes")
+    return value
+
+
+def _fetchable(url: str) -> str:
+    parts = urlsplit(url)
+    local = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost")
+    if not parts.hostname or (parts.scheme != "https" and not local):
+        raise ValueError("is no https address; write https://HOST/FILE")
+    if parts.username is not None:
+        raise ValueError("holds a user name; give a url that anyone can open")
+    return url
+
+
+def _counted(value: object) -> object:
+    if type(value) is not int:
+        raise ValueError("is no whole number; write the bytes that `wc -c FILE` prints")
+    return value
+
+
+Sha256 = Annotated[
+    str, BeforeValidator(_written_as_text), Field(pattern=SHA256_PATTERN), AfterValidator(str.lower)
+]  # upper case, as some systems print it, is the same
+
+
 class Weights(_Strict):
-    """A safetensors file (or a state dict that loads with ``weights_only=True``) beside the YAML file."""
+    """A safetensors file, or a state dict that loads with ``weights_only=True``: beside the YAML, or at a url.
+
+    ``size`` is in bytes. A url needs ``sha256`` and ``size``; it is https, or http on this very machine.
+    """
 
     file: str | None = Field(default=None, pattern=FILE_PATTERN)
-    url: str | None = None
-    sha256: str | None = Field(default=None, pattern=SHA256_PATTERN)
+    url: Annotated[str, Field(max_length=500, pattern=LINK_PATTERN), AfterValidator(_fetchable)] | None = None
+    sha256: Sha256 | None = None
+    size: Annotated[int, BeforeValidator(_counted), Field(ge=1, le=LARGEST_WEIGHTS)] | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> Weights:
         if (self.file is None) == (self.url is None):
             raise ValueError("give either file or url")
-        if self.url is not None and self.sha256 is None:
-            raise ValueError("a url needs its sha256")
+        if self.url is not None and (self.sha256 is None or self.size is None):
+            raise ValueError("a url needs the sha256 and the size in bytes of its file; `sha256sum FILE; wc -c FILE`")
         return self
 
 

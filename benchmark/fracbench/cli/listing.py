@@ -56,7 +56,7 @@ def validate(files: tuple[Path, ...]) -> None:
         found = faults_of(file)
         faults += found
         if not found:
-            click.echo(f"{file}: good; whether the weights fit the model shows when it is run")
+            click.echo(f"{file}: good; weights are downloaded, and tried on the model, when it is run")
     if faults:
         raise InputError(*faults)
     for folder in dict.fromkeys(file.parent.parent for file in files):
