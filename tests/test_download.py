@@ -198,6 +198,16 @@ def test_a_server_that_trickles_is_left(server: Server, file: Path) -> None:
     refused(server, file, "less than 1024 bytes a second arrive, 3 times", timeout=0.3)
 
 
+def test_what_is_there_is_told_before_any_server_answers(server: Server, file: Path) -> None:
+    file.parent.mkdir()
+    part(file).write_bytes(CONTENT[:1000])
+    server.answer = lambda request, _: request.send_error(404)
+    seen: list[int] = []
+    with pytest.raises(InputError, match="HTTP 404"):
+        fetch(server.url, file, Digest("sha256", SHA), len(CONTENT), seen.append)
+    assert seen == [1000]
+
+
 def test_no_server_at_all_is_no_answer(server: Server, file: Path) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))

@@ -104,6 +104,7 @@ def _complete(
     resumed = False
     if (lacking := size - _held(partial)) > (free := shutil.disk_usage(partial.parent).free):
         raise InputError(f"{url}: needs {lacking} bytes in {partial.parent}, where {free} are free; make room")
+    progress(_held(partial))
     for wait in (*waits, None):
         resumed |= _held(partial) > 0
         try:
