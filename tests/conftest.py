@@ -14,6 +14,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 import pytest
 import torch
+from file_server import Server
 from worlds import Blobs, Broken, Oracle, registered
 
 torch.set_num_threads(2)
@@ -31,6 +32,15 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     """A cache folder (with the key of the seals) that lasts for the whole test run."""
     monkeypatch.setenv("FRACBENCH_CACHE", str(_cache(tmp_path_factory)))
     return _cache(tmp_path_factory)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A file server on this machine, reached past any proxy."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    made = Server()
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -65,12 +65,13 @@ def test_commands_in_the_text_exist_with_their_options(page: Path) -> None:
 
 
 def test_the_tutorials_submission_is_valid() -> None:
-    (block,) = [
-        text
+    whole, elsewhere = [
+        yaml.safe_load(text)
         for language, text in BLOCK.findall((REPOSITORY / "docs" / "tutorial.md").read_text())
         if language == "yaml"
     ]
-    submission = Submission.model_validate(yaml.safe_load(block))
+    submission = Submission.model_validate(whole)
+    assert Submission.model_validate(whole | elsewhere).weights != submission.weights
     registry.make("models", submission.model.name, submission.model.params)
     assert set(submission.benchmarks) <= set(specs.names())
 

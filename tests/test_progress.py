@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from fracbench import progress
-from fracbench.progress import Clock, Console
+from fracbench.progress import Clock, Console, Transfer
 
 
 class Time:
@@ -63,3 +63,23 @@ def test_a_terminal_gets_a_live_bar(capsys: pytest.CaptureFixture[str]) -> None:
         console.cell("fgsm", 1, cached=False)
     shown = capsys.readouterr().err
     assert "failed: [red] is no markup" in shown and "2/2" in shown
+
+
+def test_a_download_tells_bytes_and_time_left_every_five_seconds(
+    time: Time, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Transfer("weights of a", 10**8, live=False) as shown:
+        for at, done in ((0, 2 * 10**7), (1, 3 * 10**7), (6, 5 * 10**7), (7, 10**8)):  # 20 MB were there before
+            time.now = at
+            shown(done)
+    assert capsys.readouterr().err.splitlines() == [
+        "weights of a: 20.0 of 100.0 MB, estimating",
+        "weights of a: 50.0 of 100.0 MB, 0:10 left",
+        "weights of a: 100.0 of 100.0 MB, 0:00 left",
+    ]
+
+
+def test_a_download_on_a_terminal_is_a_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    with Transfer("weights of [a]", 10**8, live=True) as shown:
+        shown(5 * 10**7)
+    assert "weights of [a]" in (err := capsys.readouterr().err) and "50.0/100.0 MB" in err

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from file_server import Server, send
 from fracbench.errors import InputError
-from fracbench.schema import BenchmarkSpec, Submission, ThreatModel, parse_epsilon
-from fracbench.submissions import default_dir, discover, load_model, read_entry, results_dir, starters_dir, weights_file
+from fracbench.files import cache_dir
+from fracbench.schema import BenchmarkSpec, Submission, ThreatModel, Weights, parse_epsilon
+from fracbench.submissions import (
+    Entry,
+    default_dir,
+    discover,
+    faults_of,
+    file_hash,
+    load_model,
+    read_entry,
+    results_dir,
+    starters_dir,
+    weights_file,
+)
 from fracbench.yamlio import read
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 from test_cli import TINY, submissions
 
 TITLE = "title: Tiny untrained network"
@@ -35,6 +51,25 @@ def entry_of(folder: Path, extra: str = "", state: dict[str, torch.Tensor] | Non
         (("training:", "weights: {file: w, sha256: abc}\ntraining:"), 11, "write the 64 digits that `sha256sum FILE`"),
         (("training:", 'weights: {file: "a\\0b"}\ntraining:'), 11, "the invisible character U+0000 is not allowed"),
         (("training:", "weights: {file: " + "a" * 300 + "}\ntraining:"), 11, "write the name of a file"),
+        (
+            ("training:", "weights: {file: w, sha256: " + "1" * 64 + "}\ntraining:"),
+            11,
+            "sha256: reads as a number; put it in",
+        ),
+        (("training:", "weights: {file: w, size: 4 MB}\ntraining:"), 11, "write the bytes that `wc -c FILE` prints"),
+        (("training:", "weights: {file: w, size: 0}\ntraining:"), 11, "greater than or equal to 1"),
+        (("training:", "weights: {file: w, size: 9000000000}\ntraining:"), 11, "less than or equal to 8000000000"),
+        (("training:", "weights: {}\ntraining:"), 11, "give either file or url"),
+        (("training:", "weights: {url: https://a.org/w}\ntraining:"), 11, "needs the sha256 and the size in bytes"),
+        (
+            ("training:", "weights: {url: http://a.org/w}\ntraining:"),
+            11,
+            "is no https address; write https://HOST/FILE",
+        ),
+        (("training:", "weights: {url: 'https:///w'}\ntraining:"), 11, "is no https address"),
+        (("training:", "weights: {url: 'https://[a/w'}\ntraining:"), 11, "weights.url: "),
+        (("training:", "weights: {url: 'https://me:secret@a.org/w'}\ntraining:"), 11, "holds a user name"),
+        (("training:", "weights: {url: 'ftp://a.org/w'}\ntraining:"), 11, "write an http or https address"),
         (("training:", "links: ['javascript:alert(1)']\ntraining:"), 11, "write an http or https address"),
         (("training:", "reported: {a: .nan}\ntraining:"), 11, "finite"),
         (("architecture: resnet18", "architecture: !!binary /w=="), 9, "tags (!!binary) are not allowed; write the"),
@@ -128,14 +163,81 @@ def test_a_huge_or_binary_file_is_no_submission(tmp_path: Path) -> None:
             read(file, Submission)
 
 
-def test_weights_stay_inside_and_have_their_hash(tmp_path: Path) -> None:
-    entry = entry_of(tmp_path, "weights: {file: w.safetensors}", {"a": torch.zeros(1)})
-    assert weights_file(entry) == entry.folder / "w.safetensors"
-    outside = tmp_path / "outside.safetensors"
-    (entry.folder / "w.safetensors").rename(outside)
-    (entry.folder / "w.safetensors").symlink_to(outside)
-    with pytest.raises(InputError, match="leaves the submission's folder"):
+def test_a_hash_in_capitals_and_a_local_address_will_do() -> None:
+    assert Weights(file="w", sha256="AB" * 32).sha256 == "ab" * 32
+    for url in ("https://a.org/w", "http://127.0.0.1:8000/w", "http://localhost/w"):
+        assert Weights(url=url, sha256="a" * 64, size=1).url == url
+
+
+@pytest.mark.parametrize("written", ["w.safetensors", "below/w.safetensors", "./w.safetensors", "up..w.safetensors"])
+def test_weights_are_found_inside_with_their_hash_and_size(tmp_path: Path, written: str) -> None:
+    entry = entry_of(tmp_path, "weights: {file: " + written + "}")
+    path = entry.folder / written
+    path.parent.mkdir(exist_ok=True)
+    save_file({"a": torch.zeros(1)}, path)
+    assert weights_file(entry) == path
+    size, sha256 = path.stat().st_size, file_hash(path)
+    good = Weights(file=written, size=size, sha256=sha256)
+    assert weights_file(changed(entry, good)) == path
+    with pytest.raises(InputError, match=f"has {size} bytes, not the 7 declared"):
+        weights_file(changed(entry, good.model_copy(update={"size": 7})))
+    with pytest.raises(InputError, match=f"sha256 of .* is {sha256}, not the one declared"):
+        weights_file(changed(entry, good.model_copy(update={"sha256": "a" * 64})))
+
+
+def changed(entry: Entry, weights: Weights) -> Entry:
+    return replace(entry, submission=entry.submission.model_copy(update={"weights": weights}))
+
+
+@pytest.mark.parametrize(
+    "written", ["../w", "below/../w", "/etc/passwd", "link", "folder/w", "inside/w", "..", "below/../../w"]
+)
+def test_weights_that_leave_the_folder_are_refused(tmp_path: Path, written: str) -> None:
+    entry = entry_of(tmp_path, "weights: {file: " + written + "}")
+    (tmp_path / "outside").mkdir()
+    for there in (tmp_path / "outside" / "w", entry.folder / "w", entry.folder.parent / "w"):
+        save_file({"a": torch.zeros(1)}, there)
+    (entry.folder / "below").mkdir()
+    (entry.folder / "link").symlink_to("w")
+    (entry.folder / "folder").symlink_to(tmp_path / "outside")
+    (entry.folder / "inside").symlink_to(".")
+    with pytest.raises(InputError, match="leaves the submission's folder, or is a link; put the file itself there"):
         weights_file(entry)
+
+
+@pytest.mark.parametrize("written", [".", "é" * 150, "below", "pipe", "~/w", "w/w"])
+def test_what_is_no_file_is_refused(tmp_path: Path, written: str) -> None:
+    entry = entry_of(tmp_path, "weights: {file: '" + written + "'}")
+    (entry.folder / "below").mkdir()
+    (entry.folder / "w").touch()
+    os.mkfifo(entry.folder / "pipe")
+    with pytest.raises(InputError, match=r"is not there, or no file|cannot be read"):
+        weights_file(entry)
+
+
+def test_a_file_of_absurd_size_is_not_hashed(tmp_path: Path) -> None:
+    entry = entry_of(tmp_path, "weights: {file: w, sha256: " + "a" * 64 + "}")
+    with (entry.folder / "w").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(InputError, match="has 1099511627776 bytes, more than 8000000000; save the weights alone"):
+        weights_file(entry)
+
+
+def test_a_url_is_downloaded_when_it_is_run_and_not_when_it_is_validated(
+    tmp_path: Path, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    initial = load_model_without_weights(tmp_path / "other").state_dict()
+    content = save({name: (value + 1).contiguous() for name, value in initial.items()})
+    sha256 = hashlib.sha256(content).hexdigest()
+    server.answer = lambda request, _: send(request, content)
+    entry = entry_of(tmp_path, f"weights: {{url: '{server.url}', sha256: {sha256.upper()}, size: {len(content)}}}")
+    assert faults_of(entry.folder / "submission.yaml") == [] and not server.ranges
+    for _ in range(2):
+        loaded = load_model(entry, 64, "cpu", 8).network.state_dict()
+        assert all(torch.equal(loaded[name], value + 1) for name, value in initial.items())
+    assert len(server.ranges) == 1
+    assert weights_file(entry) == cache_dir() / "weights" / sha256
+    assert capsys.readouterr().err.splitlines()[0].startswith("weights of tiny: 0.0 of ")
 
 
 @pytest.mark.parametrize("suffix", ["safetensors", "pt"])
@@ -185,8 +287,8 @@ def bare(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         (lambda s: {k: v for k, v in s.items() if "fc" not in k}, "2 missing .network.fc.bias, network.fc.weight."),
         (lambda s: {**s, "network.fc.bias": torch.zeros(3)}, r"network.fc.bias is \(3,\) where the model has \(2,\)"),
         (lambda s: [s], "holds a list"),
-        (lambda s: {k: v.to_sparse() for k, v in s.items()}, "is no plain tensor"),
-        (lambda s: {k: v.to("meta") for k, v in s.items()}, "is no plain tensor"),
+        (lambda s: {k: v.to_sparse() for k, v in s.items()}, "_rebuild_sparse_tensor, which no plain tensor needs"),
+        (lambda s: {k: v.to("meta") for k, v in s.items()}, "_rebuild_meta_tensor_no_storage, which no plain tensor"),
         (lambda s: {**s, "network.fc.bias": torch.ones(2, dtype=torch.int8)}, "is torch.int8 where the model has"),
         (lambda s: {**s, "network.fc.bias": torch.ones(2, dtype=torch.cfloat)}, "is torch.complex64 where"),
         (lambda s: {**s, "x" * 10_000: torch.ones(1)}, r"1 unknown \(x{80}\)"),

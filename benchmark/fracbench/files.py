@@ -27,12 +27,20 @@ def check_writable(folder: Path, option: str) -> None:
 
 
 def beside(folder: Path, name: str, key: str) -> Path:
-    """The file that a submission's YAML in ``folder`` names under ``key``; ``InputError`` where it is not inside."""
-    path = folder / name
-    if path.is_symlink() or not path.resolve().is_relative_to(folder.resolve()):
-        raise InputError(f"{key}: '{name}' leaves the submission's folder; put the file beside the YAML")
-    if not path.is_file():
-        raise InputError(f"{key}: {path} is not there, or no file; put it beside the YAML")
+    """The file that a submission's YAML in ``folder`` names under ``key``.
+
+    ``InputError`` where it is not there, not inside, or reached by a link.
+    """
+    given = Path(name)
+    path = folder / given
+    try:
+        outside = given.is_absolute() or ".." in given.parts
+        if outside or any((folder / part).is_symlink() for part in (given, *given.parents[:-1])):
+            raise InputError(f"{key}: '{name}' leaves the submission's folder, or is a link; put the file itself there")
+        if not path.is_file():
+            raise InputError(f"{key}: {path} is not there, or no file; put it beside the YAML")
+    except OSError as error:
+        raise InputError(f"{key}: {path} cannot be read ({error.strerror}); put another file there") from error
     return path
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from types import TracebackType
@@ -66,9 +67,12 @@ class Clock:
     def remaining(self) -> str:
         if not self._spent:
             return "estimating"
-        seconds = self._seconds / self._spent * (self.left + (self._running or 0))
-        minutes, seconds = divmod(round(seconds), 60)
-        return f"{minutes}:{seconds:02d} left"
+        return _left(self._seconds / self._spent * (self.left + (self._running or 0)))
+
+
+def _left(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes}:{seconds:02d} left"
 
 
 class Console:
@@ -129,3 +133,42 @@ class Console:
             self._bar.console.print(text, markup=False, highlight=False)
         else:
             print(text, file=sys.stderr, flush=True)
+
+
+class Transfer:
+    """Progress of one download: call it with the bytes that are there of ``total``."""
+
+    def __init__(self, label: str, total: int, *, live: bool | None = None) -> None:
+        self.label, self.total = label, total
+        self._live = sys.stderr.isatty() if live is None else live
+        self._bar: Any = None
+        self._began: tuple[float, int] | None = None  # when, and bytes that were there then
+        self._last_line = -math.inf
+
+    def __enter__(self) -> Self:
+        if self._live:
+            from rich.console import Console as RichConsole
+            from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import Progress as RichProgress
+
+            columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(binary_units=False),
+                       TimeRemainingColumn())  # fmt: skip
+            self._bar = RichProgress(*columns, console=RichConsole(stderr=True))
+            self._task = self._bar.add_task(self.label, total=self.total)
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def __call__(self, done: int) -> None:
+        now = time.monotonic()
+        began, at_first = self._began = self._began or (now, done)
+        if self._bar:
+            self._bar.update(self._task, completed=done)
+        elif done == self.total or now - self._last_line > 5:
+            self._last_line = now
+            fresh = done - at_first
+            left = _left((now - began) / fresh * (self.total - done)) if fresh > 0 else "estimating"
+            print(f"{self.label}: {done / 1e6:.1f} of {self.total / 1e6:.1f} MB, {left}", file=sys.stderr, flush=True)

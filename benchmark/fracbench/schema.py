@@ -6,16 +6,27 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, Strict, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    Strict,
+    model_validator,
+)
 
 from fracbench.text import OneLine
 
 SCHEMA_VERSION = 4
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,63}$"
 PLUGIN_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
-SHA256_PATTERN = r"^[0-9a-f]{64}$"
+SHA256_PATTERN = r"^[0-9a-fA-F]{64}$"
 FILE_PATTERN = r"^[ -~]{1,200}$"
+LARGEST_WEIGHTS = 8 * 10**9  # bytes
 SPLIT_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 LINK_PATTERN = r"^https?://[!-~]{1,500}$"
 PATTERN_ADVICE = {
@@ -258,23 +269,58 @@ Words = Annotated[OneLine, Field(min_length=1, max_length=200)]
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 
 
+def _written_as_text(value: object) -> object:
+    if isinstance(value, int | float):
+        raise ValueError("reads as a number; put it in quotes")
+    return value
+
+
+def _fetchable(url: str) -> str:
+    parts = urlsplit(url)
+    local = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost")
+    if not parts.hostname or (parts.scheme != "https" and not local):
+        raise ValueError("is no https address; write https://HOST/FILE")
+    if parts.username is not None:
+        raise ValueError("holds a user name; give a url that anyone can open")
+    return url
+
+
+def _counted(value: object) -> object:
+    if type(value) is not int:
+        raise ValueError("is no whole number; write the bytes that `wc -c FILE` prints")
+    return value
+
+
+Sha256 = Annotated[
+    str, BeforeValidator(_written_as_text), Field(pattern=SHA256_PATTERN), AfterValidator(str.lower)
+]  # upper case, as some systems print it, is the same
+
+
 class Weights(_Written):
-    """A safetensors file (or a state dict that loads with ``weights_only=True``) beside the YAML file."""
+    """A safetensors file, or a state dict that loads with ``weights_only=True``: beside the YAML, or at a url.
+
+    ``size`` is in bytes. A url needs ``sha256`` and ``size``; it is https, or http on this very machine.
+    """
 
     file: str | None = Field(
         default=None, pattern=FILE_PATTERN, description="Name of the file, which lies beside this one."
     )
-    url: str | None = Field(default=None, pattern=LINK_PATTERN, description="Address of the file, in place of `file`.")
-    sha256: str | None = Field(
-        default=None, pattern=SHA256_PATTERN, description="What `sha256sum FILE` prints; other bytes are refused."
+    url: Annotated[str, AfterValidator(_fetchable)] | None = Field(
+        default=None, pattern=LINK_PATTERN, description="Address of the file, in place of `file`: https, for anyone."
+    )
+    sha256: Sha256 | None = Field(
+        default=None, description="What `sha256sum FILE` prints; other bytes are refused. A url needs it."
+    )
+    size: Annotated[int, BeforeValidator(_counted), Field(ge=1, le=LARGEST_WEIGHTS)] | None = Field(
+        default=None, description="Bytes of the file, as `wc -c FILE` prints them. A url needs it."
     )
 
     @model_validator(mode="after")
     def _one_source(self) -> Weights:
         if (self.file is None) == (self.url is None):
             raise ValueError("give either file or url")
-        if self.url is not None and self.sha256 is None:
-            raise ValueError("a url needs its sha256")
+        if self.url is not None and (self.sha256 is None or self.size is None):
+            raise ValueError("a url needs the sha256 and the size in bytes of its file; `sha256sum FILE; wc -c FILE`")
         return self
 
 

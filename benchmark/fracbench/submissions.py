@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from fracbench import registry, signatures, specs
 from fracbench.errors import InputError, did_you_mean, printable
-from fracbench.files import beside
+from fracbench.files import beside, cache_dir
 from fracbench.overlap import listed_hashes
-from fracbench.schema import NAME_PATTERN, Submission
+from fracbench.progress import Transfer
+from fracbench.schema import LARGEST_WEIGHTS, NAME_PATTERN, Submission, Weights
 from fracbench.yamlio import line_of, read
 
 if TYPE_CHECKING:
@@ -108,7 +110,7 @@ def faults_of(file: Path) -> list[str]:
     checks: list[tuple[tuple[int | str, ...], Callable[[], object]]] = [
         (("model", "name"), lambda: registry.check_name("models", submission.model.name)),
         *((("benchmarks", i), partial(specs.load, name)) for i, name in enumerate(submission.benchmarks)),
-        (("weights",), lambda: weights_file(entry)),
+        (("weights",), lambda: _check_weights(entry)),
         (("training", "hashes"), lambda: listed_hashes(entry)),
     ]
     found: list[tuple[int, str]] = []
@@ -124,16 +126,47 @@ def faults_of(file: Path) -> list[str]:
 
 
 def weights_file(entry: Entry) -> Path | None:
-    """The weights beside the YAML, hash checked; None for a model without weights."""
+    """The weights, hash checked; None for a model without. A url's are downloaded into the cache, once.
+
+    ``InputError`` where they are not there, leave the submission's folder, or are not the ones declared.
+    """
     weights = entry.submission.weights
     if weights is None:
         return None
-    if weights.file is None:
-        raise InputError("weights: url is not supported yet; download it and write file: NAME")
-    path = beside(entry.folder, weights.file, "weights")
-    if weights.sha256 is not None and (found := file_hash(path)) != weights.sha256:
-        raise InputError(f"weights: sha256 of {path} is {found}, not the one declared")
+    return _beside(entry.folder, weights) if weights.file else _downloaded(entry.name, weights)
+
+
+def _check_weights(entry: Entry) -> None:
+    """What shows without a download."""
+    if entry.submission.weights and entry.submission.weights.file:
+        weights_file(entry)
+
+
+def _beside(folder: Path, weights: Weights) -> Path:
+    path = beside(folder, str(weights.file), "weights")
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+        if size > LARGEST_WEIGHTS:
+            raise InputError(f"weights: {path} has {size} bytes, more than {LARGEST_WEIGHTS}; save the weights alone")
+        if weights.size is not None and size != weights.size:
+            raise InputError(f"weights: {path} has {size} bytes, not the {weights.size} declared")
+        if weights.sha256 is not None and (found := file_hash(path)) != weights.sha256:
+            raise InputError(f"weights: sha256 of {path} is {found}, not the one declared")
+    except OSError as error:
+        raise InputError(f"weights: {path} cannot be read ({error.strerror}); put another file there") from error
     return path
+
+
+def _downloaded(name: str, weights: Weights) -> Path:
+    from fracbench.download import Digest, fetch
+
+    url, sha256, size = str(weights.url), str(weights.sha256), weights.size or 0  # the schema has seen to them
+    file, digest = cache_dir() / "weights" / sha256, Digest("sha256", sha256)
+    if not digest.matches(file):
+        with Transfer(f"weights of {name}", size) as shown:
+            fetch(url, file, digest, size, shown)
+    return file
 
 
 def file_hash(path: Path) -> str:

@@ -54,7 +54,7 @@ def validate(files: tuple[Path, ...]) -> None:
         wrong = faults_of(file)
         faults += wrong
         if not wrong:
-            click.echo(f"{file}: good; whether the weights fit the model shows when it is run")
+            click.echo(f"{file}: good; weights are downloaded, and tried on the model, when it is run")
             submission = read_entry(file, file.parent.parent, None).submission
             benchmark = DEFAULT if DEFAULT in submission.benchmarks else submission.benchmarks[0]
             entered.setdefault((file.parent.parent, benchmark), []).append(submission.name)
