@@ -19,6 +19,7 @@ def run(**changes: Any) -> dict[str, Any]:
     fields: dict[str, Any] = {
         **{"submission": "a", "title": "A", "authors": ["x"], "control": False, "training": {"data": "phantom"}},
         **{"spec": "s", "spec_hash": "h", "dataset": "phantom", "fingerprint": "f", "split": "test", "custom": False},
+        **{"metrics_backend": "fracbench"},
         **{"threat": "linf", "epsilon": "2/255", "ladder": ["1/255", "2/255"], "attacks": ATTACKS},
         **{"explainers": ["cam", "saliency", "random"], "panel": ["cam", "saliency"], "metrics": METRICS},
         **{"seconds": 1.0, "passes": {}, "device": "cpu", "cells": [], "random": False, "black_box": ["square"]},

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from fracbench.errors import InputError
+from fracbench.schema import Backend
 
 
 class _Part(BaseModel):
@@ -163,6 +164,11 @@ class _RobustAlignment(_Part):
     hit: _Hits
 
 
+class _BlankMaps(_Part):
+    blank: int
+    n: int
+
+
 class _Stability(_Part):
     rank_correlation: _Mean
     top_overlap: _Mean
@@ -196,6 +202,7 @@ class Row(_Part):
     note: str
     trained_on: str
     custom: bool
+    metrics_backend: Backend
     ranked: bool
     unranked_because: list[str]
     panel: list[str]
@@ -219,6 +226,7 @@ class Row(_Part):
     alignment: _Alignment
     alignment_by_outcome: _ByOutcome
     robust_alignment: _RobustAlignment | None
+    blank_maps: dict[str, dict[str, _BlankMaps]]  # of explainer, and attack or ``clean``
     stability: dict[str, dict[str, _Stability]]
     faithfulness: dict[str, _Faithfulness]
     spread: dict[Literal["fractured", "normal"], dict[str, _Spread]]
