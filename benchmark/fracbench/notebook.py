@@ -110,8 +110,8 @@ def evaluate(
                 )
         changed["metrics"] = tuple(ref.name for ref in refs)
     spec = BenchmarkSpec.model_validate(spec.model_copy(update=changed).model_dump())
-    of = {"limit": limit, "budget": budget, "metrics_backend": metrics_backend}
-    job: Job = resolve(spec, data=None if data is None else str(data), **of)
+    folder = None if data is None else str(data)
+    job: Job = resolve(spec, data=folder, limit=limit, budget=budget, metrics_backend=metrics_backend)
     job = replace(job, custom=True) if changed else job
     device = pick_device(device)
     prepare(device)

@@ -100,7 +100,7 @@ def resolve(
 
 def _check_contracts(job: Job) -> None:
     """A parameter that is wrong, or a plugin that lacks what it has to declare, shows before anything runs."""
-    plugins = [("attacks", name, attack) for name, _, attack in job.every_attack()]
+    plugins: list[tuple[str, str, object]] = [("attacks", name, attack) for name, _, attack in job.every_attack()]
     plugins += [("explainers", *of) for of in job.explainers.items()]
     plugins += [("metrics", *of) for of in metrics_of(job.spec.metrics).items()]
     found = [(kind, name, contract_fault(kind, plugin)) for kind, name, plugin in plugins]
