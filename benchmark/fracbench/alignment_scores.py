@@ -119,7 +119,7 @@ def means(rows: pd.DataFrame, columns: Sequence[str], by: Sequence[str]) -> dict
 
 
 def blank_maps(alignment: pd.DataFrame) -> dict[str, Any]:
-    """Explainer to attack (or ``clean``) to how many maps are ``blank``, of ``n``."""
+    """Explainer to attack (or ``clean``) to how many of ``n`` maps are ``blank``."""
     found: dict[str, Any] = {}
     for (explainer, attack), of in alignment.groupby(["explainer", "attack"], sort=False).blank:
         found.setdefault(explainer, {})[attack] = {"blank": int(of.sum()), "n": len(of)}
@@ -127,12 +127,11 @@ def blank_maps(alignment: pd.DataFrame) -> dict[str, Any]:
 
 
 def beside(alignment: pd.DataFrame, images: pd.DataFrame) -> dict[str, Any]:
-    """Columns of their own: blank maps, stability under attack, faithfulness, and where the mass lies by class."""
+    """Columns of their own: stability under attack, faithfulness, and where the mass lies on images of each class."""
     clean, attacked = alignment[alignment.attack == "clean"], alignment[alignment.attack != "clean"]
     of_class = clean.image.map(images.label).map({1: "fractured", 0: "normal"})
     sampled = clean[clean[list(FAITHFULNESS)].notna().any(axis=1)]
     return {
-        "blank_maps": blank_maps(alignment),
         "stability": means(attacked, STABILITY, ["explainer", "attack"]),
         "faithfulness": means(sampled, FAITHFULNESS, ["explainer"]),
         "spread": means(clean.assign(of_class=of_class), SPREAD, ["of_class", "explainer"]),

@@ -138,6 +138,7 @@ def summarise(run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> dic
         "alignment_by_outcome": alignment_scores.by_outcome(rows, scores, run["explainers"], clean_correct, reference),
         "calibrated_alignment": alignment_scores.panel(rows[rows.attack == "clean"], images, panel),
         "robust_alignment": alignment_scores.under_explanation_attack(rows, images, predictions, aimed, panel),
+        "blank_maps": alignment_scores.blank_maps(scored),
         **alignment_scores.beside(alignment, images),
     }
 

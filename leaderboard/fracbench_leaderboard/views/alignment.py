@@ -93,9 +93,9 @@ def _show_model(row: dict[str, Any], metric: str) -> None:
     st.text(tables.panel(row))
     blank = tables.blank_maps(row)
     if blank.empty:
-        st.text("No map is blank.")
+        st.text("No map of these images is blank, with or without an attack.")
     else:
-        st.write("Blank maps, which score 0 in every metric; clean ones are of normal images too")
+        st.write("Blank maps of these images, which score 0 in every metric")
         st.dataframe(blank, hide_index=True, height="content")
     attacks = tables.attacks(row)
     if attacks:
