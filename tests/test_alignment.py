@@ -13,9 +13,11 @@ from fracbench import alignment, registry
 from fracbench.errors import InputError
 from fracbench.models import guard
 from fracbench.otsu import otsu
+from fracbench.schema import PluginRef
 from scipy.stats import rankdata
 from skimage.filters import threshold_otsu
 from torch import nn
+from worlds import registered
 
 RNG = np.random.default_rng(0)
 
@@ -82,6 +84,85 @@ def test_negative_maps_and_other_shapes_are_refused() -> None:
         alignment.score(-tie_free(2), masks_of(2))
     with pytest.raises(InputError, match="batch, H, W"):
         alignment.score(tie_free(2), masks_of(3))
+
+
+def test_each_map_is_scored_by_the_shape_of_it_and_not_by_its_unit() -> None:
+    maps, masks = tie_free(6), masks_of(6)
+    near = [mask[None] for mask in masks]
+    wanted = alignment.score(maps, masks, near=near)
+    for name in alignment.METRICS:
+        alone = registry.make("metrics", name, {})(maps, masks).float()
+        assert torch.equal(wanted[name], alone), f"{name} of maps with maximum 1 is that of the metric, bit by bit"
+    wide = maps.double()
+    for scaled in (wide, wide * 1e-60, wide * 1e60, wide * 2.0**-1050, maps * 2.0**120, maps * 2.0**-100):
+        found = alignment.score(scaled, masks, near=near)
+        assert all(torch.equal(found[name], scores) for name, scores in wanted.items()), float(scaled.max())
+    one_in_two = torch.stack([wide[0], wide[1] * 1e-60])
+    assert torch.equal(alignment.score(one_in_two, masks[:2])["auc"], wanted["auc"][:2])
+
+
+def test_a_map_that_is_even_once_it_is_scored_is_constant() -> None:
+    maps = torch.ones(1, 16, 16, dtype=torch.float64)
+    maps[0, 4, 4] += 1e-12
+    assert alignment.score(maps, masks_of(1, 16), ["pointing_game"])["pointing_game"] == 0
+
+
+@pytest.mark.parametrize("scale", [1e-60, 1e60])
+def test_attributions_of_any_size_make_maps(scale: float) -> None:
+    raw, valid = tie_free(2, 8).double(), torch.ones(2, 16, 16, dtype=torch.bool)
+    wanted, _ = alignment.to_maps(raw, "positive", valid)
+    maps, blank = alignment.to_maps(raw * scale, "positive", valid)
+    assert not blank.any() and maps.dtype == torch.float32
+    torch.testing.assert_close(maps, wanted)
+
+
+def test_metrics_take_parameters_and_what_is_no_metric_is_one_line() -> None:
+    maps, masks = tie_free(3), masks_of(3)
+    wider = PluginRef(name="top_k_intersection", params={"share": 0.1})
+    found = alignment.score(maps, masks, [wider, "auc"])
+    assert list(found) == ["top_k_intersection", "auc"]
+    wanted = registry.make("metrics", "top_k_intersection", {"share": 0.1})(maps, masks)
+    assert torch.equal(found["top_k_intersection"], wanted)
+    assert alignment.score(maps, masks, []) == {}
+    for metrics, says in (
+        ("auc", "metrics must be a list"),
+        (["auk"], "Did you mean 'auc'?"),
+        (["auc", "auc"], "'auc' is listed twice"),
+        (["hit"], r"every run has it, and fracbench.instances.peak_hit\(maps, near\) computes it"),
+        (["auc", "instance_hit"], "score computes it where near= is given"),
+        ([registry.make("metrics", "auc", {})], r"AUC\(\) is neither a name nor a PluginRef"),
+    ):
+        with pytest.raises(InputError, match=says) as fault:
+            alignment.score(maps, masks, metrics)  # type: ignore[arg-type]
+        assert len(str(fault.value).splitlines()) == 1
+
+
+def test_a_metric_that_breaks_its_contract_is_named() -> None:
+    class Odd:
+        name, higher_is_better = "odd", True
+        found = torch.zeros(2)
+
+        def __call__(self, maps: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+            return self.found
+
+    with registered(odd=("metrics", Odd)):
+        with pytest.raises(alignment.ExplainerFault, match=r"'odd' returned \(2,\) for 3 maps"):
+            alignment.score(tie_free(3), masks_of(3), ["odd"])
+        Odd.found = torch.full((3,), torch.inf)
+        with pytest.raises(alignment.ExplainerFault, match="'odd' returned a score that is not finite"):
+            alignment.score(tie_free(3), masks_of(3), ["odd"])
+
+
+def test_quantus_prints_nothing_and_has_the_same_rule_for_a_mask_of_everything(
+    capsys: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+) -> None:
+    maps, masks = tie_free(4), masks_of(4)
+    masks[1:3] = True
+    for marked, given in ((masks, maps), (masks[1:3], maps[1:3])):
+        ours, theirs = (alignment.score(given, marked, backend=by) for by in ("fracbench", "quantus"))  # type: ignore[arg-type]
+        for name in set(alignment.METRICS) - {"iou"}:
+            torch.testing.assert_close(ours[name], theirs[name], atol=1e-5, rtol=0, msg=name)
+    assert capsys.readouterr().out == "" and not list(recwarn)
 
 
 def test_ties_take_the_expectation_over_orders() -> None:

@@ -5,13 +5,20 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pandas as pd
 import pytest
-from fracbench import registry
+from fracbench import registry, specs
+from fracbench.schema import INSTANCES
+from fracbench.store import _finite
+from fracbench.summary import rank, summarise
 from fracbench_leaderboard import alignment_tables as tables
 from fracbench_leaderboard.choosing import by_name
 from fracbench_leaderboard.dots import clean_scores, dots
 from fracbench_leaderboard.map_kinds import BASELINES, map_kind
+from fracbench_leaderboard.views.alignment import TERMS
 from test_printing import board
+from test_summary import run
+from test_summary import tables as made_tables
 
 METRIC = "relevance_rank_accuracy"
 EXPLAINERS = ["cam", "saliency", "random"]
@@ -38,6 +45,27 @@ def test_the_clean_table_has_all_images_and_true_positives(row: dict[str, Any]) 
         assert table[part].iloc[0].to_dict() == {
             "Raw": "0.500", "Chance": "0.100", "Ceiling": "0.900", "Calibrated": "0.500", "n": "20"
         }  # fmt: skip
+
+
+def test_every_metric_to_choose_is_explained() -> None:
+    metrics = {name for spec in specs.names() for name in specs.load(spec).metrics}
+    for name in (*metrics, *INSTANCES, "hit"):
+        assert f"**{name}**: " in TERMS or f"**{name}** whether" in TERMS, name
+
+
+def test_blank_maps_are_counted_and_not_shown_where_there_is_none(row: dict[str, Any]) -> None:
+    assert tables.blank_maps(row).empty
+    made = made_tables()
+    maps = made["alignment"]
+    maps.loc[(maps.explainer == "cam") & (maps.attack == "fgsm") & (maps.image < "f03"), "blank"] = True
+    normal = maps[:1].assign(image="n00", blank=True)  # nothing to find there: a blank map is no fault
+    (summary,) = rank([_finite(summarise(run(), made | {"alignment": pd.concat([maps, normal])}))])
+    assert summary["blank_maps"]["cam"] == {
+        "clean": {"blank": 0, "n": 20}, "fgsm": {"blank": 3, "n": 20}, "autoattack": {"blank": 0, "n": 20}
+    }  # fmt: skip
+    assert tables.blank_maps(summary).to_dict("records") == [
+        {"Explainer": "cam", "clean": "0 of 20", "fgsm": "3 of 20", "autoattack": "0 of 20"}
+    ]
 
 
 def test_undefined_numbers_are_dashes_with_their_n(row: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ import pytorch_grad_cam
 import torch
 from analytic import Linear, SmallNet, Tokens, images, one_bright_patch
 from fracbench import alignment, registry
-from fracbench.contracts import MarginModel, Unsupported
+from fracbench.contracts import InputError, MarginModel, Unsupported
 from fracbench.models import guard
 from fracbench_plugins.explainers._layers import find_layer
 from fracbench_plugins.explainers._layout import to_grid
@@ -180,6 +180,17 @@ class Twice(nn.Module):
 def test_a_named_layer_that_cannot_be_read_is_unsupported(layer: str, says: str) -> None:
     with pytest.raises(Unsupported, match=says):
         maps_of("gradcam", Twice(), images(1), layer=layer)
+
+
+@pytest.mark.parametrize(
+    "layer, meant",
+    [("layer4", "network.layer4"), ("1.conv1", "network.layer1.1.conv1"), ("model.layer4", "network.layer4")],
+)
+def test_a_layer_that_is_not_there_is_answered_with_the_nearest(layer: str, meant: str) -> None:
+    parts = {f"layer{i}": nn.Sequential(nn.Identity(), nn.ModuleDict({"conv1": nn.Identity()})) for i in range(1, 5)}
+    network = nn.ModuleDict({"network": nn.ModuleDict(parts)})
+    with pytest.raises(InputError, match=f"no layer '{layer}'. Did you mean '{meant}'"):
+        find_layer(network, images(1), layer)
 
 
 @pytest.mark.parametrize("name", [*CAMS, "guided_gradcam"])

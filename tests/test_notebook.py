@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import fracbench
+import pandas as pd
 import pytest
 import torch
 from conftest import Command
+from fracbench.board import read_board
 from fracbench.errors import InputError
+from fracbench.schema import PluginRef
 from fracbench.store import find_results
 from fracbench.testing import TinyNet
+from worlds import registered
 
 
 def test_a_module_is_evaluated_saved_and_left_as_it_was(tmp_path: Path) -> None:
@@ -79,6 +84,41 @@ def test_changed_attacks_and_explainers_make_it_custom() -> None:
     assert result.summary["n"]["images"] == 16
 
 
+@dataclass(frozen=True)
+class OnIt:
+    """The largest value on the mask."""
+
+    name: ClassVar[str] = "on_it"
+    higher_is_better: ClassVar[bool] = True
+
+    def __call__(self, maps: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+        return (maps * masks).amax((1, 2))
+
+
+def test_a_metric_of_ones_own_is_scored_beside_its_chance_and_ceiling(tmp_path: Path) -> None:
+    with registered(on_it=("metrics", OnIt)):
+        metrics = ["on_it", "relevance_rank_accuracy"]
+        result = fracbench.evaluate(
+            TinyNet(), "smoke", limit=4, attacks=["fgsm"], explainers=["centre"], metrics=metrics
+        )
+    mine = result.summary["alignment"]["centre"]["on_it"]["clean"]
+    assert 0 < mine["chance"] <= mine["ceiling"] == 1 and 0 < mine["raw"] < 1 and mine["n"] == 2
+    assert result.run["metrics"] == metrics and result.summary["unranked_because"] == ["custom run"]
+    result.save(tmp_path)
+    assert not read_board(tmp_path / "nothing", tmp_path).broken
+
+
+def test_quantus_can_score_and_is_named() -> None:
+    few = {"limit": 4, "attacks": ["fgsm"], "explainers": ["centre"]}
+    ours, theirs = (
+        fracbench.evaluate(TinyNet(), "smoke", **few, metrics_backend=by) for by in ("fracbench", "quantus")
+    )
+    assert ours.summary["metrics_backend"] == "fracbench" and theirs.summary["metrics_backend"] == "quantus"
+    assert theirs.summary["unranked_because"] == ["custom run", "scored by Quantus"]
+    columns = ["relevance_mass_accuracy", "auc"]
+    pd.testing.assert_frame_equal(ours.alignment[columns], theirs.alignment[columns], atol=1e-4)
+
+
 def test_a_plain_function_and_one_logit_are_models_too() -> None:
     def bright(images: torch.Tensor) -> torch.Tensor:
         return 20 * (images.mean((1, 2, 3)) - 0.3)[:, None]
@@ -96,6 +136,11 @@ def test_a_plain_function_and_one_logit_are_models_too() -> None:
         ({"attacks": ["explanation"]}, "keeps the answer; name it under explanation_attack"),
         ({"explainers": ["saliency", "saliency"]}, "listed twice"),
         ({"device": "abacus"}, "unknown device"),
+        ({"metrics": "auc"}, "metrics must be a list"),
+        ({"metrics": ["auk"]}, "Did you mean 'auc'"),
+        ({"metrics": ["hit"]}, "'hit' is no metric to choose: every run has it"),
+        ({"metrics": [PluginRef(name="top_k_intersection", params={"share": 0.1})]}, "pass its name alone"),
+        ({"metrics_backend": "Quantus"}, "Did you mean 'quantus'"),
     ],
 )
 def test_wrong_arguments_are_one_line(arguments: dict[str, object], says: str) -> None:

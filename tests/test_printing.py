@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from fracbench.board import Board, drops
 from fracbench.printing import WIDTH, print_board, print_plan
+from fracbench.row import check_row
 from fracbench.store import _finite
 from fracbench.summary import rank, summarise
 from fracbench.tasks import Estimate
+from fracbench_leaderboard.table import ranking_table
 from test_summary import run, tables
 
 
@@ -29,6 +31,16 @@ def test_the_table_fits_and_names_what_is_not_ranked(capsys: pytest.CaptureFixtu
     assert "a-name-of-thirty-charact" in out and "ers-xx" in out, "long names are folded, never cut"
     assert "trial is not ranked: custom run" in out and "20 + 20" in out and "2 + 2" in out
     assert "[-, -]" in out, "an interval nobody can compute is not printed as if it had no width"
+
+
+def test_a_run_that_quantus_scored_is_told_from_others(capsys: pytest.CaptureFixture[str]) -> None:
+    row = _finite(summarise(run(custom=True, metrics_backend="quantus"), tables()))
+    assert row["metrics_backend"] == "quantus"
+    check_row(row, "here")
+    print_board(Board(rank([row])), None)
+    assert "a is not ranked: custom run; scored by Quantus" in capsys.readouterr().out
+    (line,) = ranking_table(rank([row])).to_dict("records")
+    assert line["Unranked because"] == "custom run; scored by Quantus"
 
 
 def test_only_the_asked_benchmark_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

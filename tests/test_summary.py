@@ -21,6 +21,7 @@ def run(**changes: Any) -> dict[str, Any]:
         **{"submission": "a", "title": "A", "authors": ["x"], "control": False, "training": {"data": "phantom"}},
         "overlap": {**APART, "such_images": True},
         **{"spec": "s", "spec_hash": "h", "dataset": "phantom", "fingerprint": "f", "split": "test", "custom": False},
+        **{"metrics_backend": "fracbench"},
         **{"threat": "linf", "epsilon": "2/255", "ladder": ["1/255", "2/255"], "attacks": ATTACKS},
         **{"explainers": ["cam", "saliency", "random"], "panel": ["cam", "saliency"], "metrics": METRICS},
         **{"seconds": 1.0, "passes": {}, "device": "cpu", "cells": [], "random": False, "black_box": ["square"]},

@@ -15,12 +15,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from fracbench import registry
-from fracbench.contracts import AlignmentMetric, Explainer, MarginModel
+from fracbench.contracts import SIGNS, AlignmentMetric, Explainer, MarginModel
 from fracbench.errors import InputError
 from fracbench.instances import instance_scores
 from fracbench.models import Guarded, out_of_place, undisturbed
 from fracbench.order import Order
-from fracbench.schema import INSTANCES, Backend
+from fracbench.schema import INSTANCES, Backend, PluginRef
+from fracbench.scorable import check_backend, check_maps, check_masks, check_near
 from fracbench.tensors import Attributions, Images, Maps, Masks, Scores
 
 METRICS = (
@@ -32,7 +33,13 @@ METRICS = (
     "auc",
     "iou",
 )
+BESIDE = {  # what looks like a metric and is scored without being asked for
+    "hit": "fracbench.instances.peak_hit(maps, near) computes it",
+    **dict.fromkeys(INSTANCES, "score computes it where near= is given"),
+}
 FULL_GRID = "full"
+Box = tuple[slice, slice, slice]
+EVERYWHERE: Box = (slice(None), slice(None), slice(None))
 
 
 class ExplainerFault(RuntimeError):
@@ -61,17 +68,27 @@ def upsample(attributions: torch.Tensor, height: int, width: int) -> torch.Tenso
     ]
 
 
+def unit(maps: Tensor) -> Maps:
+    """Non-negative maps (batch, H, W) over their own maxima, float32; all zero where a value is not finite.
+
+    What is wider than float32, which ends at 1e-38, is divided first.
+    """
+    maps = maps if maps.dtype == torch.float64 else maps.float()
+    highest = maps.amax((1, 2), keepdim=True)
+    there = maps.isfinite().all(2, keepdim=True).all(1, keepdim=True) & (highest > 0)
+    return torch.where(there, maps / highest, 0).float()
+
+
 def to_maps(attributions: Attributions, sign: str, valid: Masks) -> tuple[Maps, torch.Tensor]:
     """Apply the sign policy, upsample, blank the padding, scale each map by its own maximum.
 
     Returns maps (batch, H, W) in [0, 1] and (batch,) bool of those that are blank: not finite, zero, or
     constant on what is not padding. A blank map is all zero.
     """
-    if sign not in ("positive", "absolute"):
-        raise ExplainerFault(f"unknown sign policy '{sign}'; an explainer declares positive or absolute")
+    if sign not in SIGNS:
+        raise ExplainerFault(f"unknown sign policy '{sign}'; an explainer declares {' or '.join(SIGNS)}")
     finite = attributions.flatten(1).isfinite().all(1)
-    signed = torch.where(finite[:, None, None], attributions, 0).float()
-    maps = signed.abs() if sign == "absolute" else signed.clamp_min(0)
+    maps = unit(attributions.abs() if sign == "absolute" else attributions.clamp_min(0))
     even = maps.amax((1, 2)) == maps.amin((1, 2))  # before rounding in between makes a constant map uneven
     maps = upsample(maps, *valid.shape[-2:])
     lowest = maps.masked_fill(~valid, torch.inf).amin((1, 2))
@@ -116,49 +133,66 @@ def check_network(explainer: Explainer, model: Guarded, images: Images) -> None:
             check(MarginModel(model.network, through=model), images.clone())
 
 
-def metrics_of(names: Sequence[str]) -> Mapping[str, AlignmentMetric]:
-    return {name: registry.make("metrics", name, {}) for name in names}
+def metric_refs(metrics: Sequence[str | PluginRef]) -> tuple[PluginRef, ...]:
+    """References to metrics, from names or ``PluginRef``; ``InputError`` for what is none, and for an empty list."""
+    beside = next((name for name in BESIDE if name in list(metrics)), None)
+    if beside is not None:
+        raise InputError(f"'{beside}' is no metric to choose: every run has it, and {BESIDE[beside]}")
+    return registry.refs("metrics", metrics)
+
+
+def metrics_of(metrics: Sequence[str | PluginRef]) -> Mapping[str, AlignmentMetric]:
+    """Metrics by name, with the parameters that they are given; none for an empty list."""
+    refs = metric_refs(metrics) if len(metrics) else ()
+    return {ref.name: registry.make("metrics", ref.name, ref.params) for ref in refs}
 
 
 def score(
     maps: Maps,
     masks: Masks,
-    metrics: Sequence[str] | None = None,
+    metrics: Sequence[str | PluginRef] | None = None,
     valid: Masks | None = None,
     near: Sequence[Masks] | None = None,
     backend: Backend = "fracbench",
 ) -> dict[str, Scores]:
-    """Score maps (batch, H, W), non-negative, against masks (batch, H, W) bool.
+    """Score maps (batch, H, W), non-negative, against masks (batch, H, W), nonzero on the fracture.
 
-    ``valid`` (batch, H, W) bool is the rectangle of picture on each image; padding around it is cut away first, since
-    pixels that no explainer may mark would lift the auc of any map. ``near``, one bool (n, H, W) for each image, are
-    its instances with the tolerance around them; where given, ``instance_hit`` and ``instance_recall`` are scored too.
-    ``backend="quantus"`` runs Quantus itself where a metric has it. Returns metric name to (batch,) scores: 0 for a
-    blank, constant or non-finite map, NaN for an empty mask. Raises ``InputError`` for shapes that differ and for
+    ``metrics`` are names, by default all of ``METRICS``, or ``PluginRef(name=..., params=...)`` for one with other
+    parameters. ``valid`` (batch, H, W) bool is the rectangle of picture on each image; padding around it is cut away
+    first, since pixels that no explainer may mark would lift the auc of any map. ``near``, one bool (n, H, W) for each
+    image, are its instances with the tolerance around them (``fracbench.instances.dilate``); where given,
+    ``instance_hit`` and ``instance_recall`` are scored too. ``backend="quantus"`` runs Quantus itself where a metric
+    has it.
+
+    Each map is divided by its own maximum, so its unit does not matter. Returns metric name to (batch,) scores: 0 for a
+    blank, constant or non-finite map, NaN for an empty mask. Raises ``InputError`` for what cannot be scored, and for
     negative attributions, whose reading is a decision (``maps.abs()``, ``maps.clamp_min(0)``) that no metric can make.
     """
-    if maps.shape != masks.shape or maps.ndim != 3:
-        raise InputError(f"maps {tuple(maps.shape)} and masks {tuple(masks.shape)} must both be (batch, H, W)")
-    if (maps[maps.flatten(1).isfinite().all(1)] < 0).any():
-        raise InputError("maps must not be negative; pass maps.clamp_min(0) or maps.abs()")
-    masks, chosen = masks.bool(), metrics_of(METRICS if metrics is None else metrics)
+    check_backend(backend)
+    maps = check_maps(maps, masks)
+    masks, chosen = check_masks("masks", masks, maps), metrics_of(METRICS if metrics is None else metrics)
+    near = None if near is None else check_near(near, maps)
+    boxes = [(torch.arange(len(maps), device=maps.device), EVERYWHERE)]
+    if valid is not None:
+        boxes = _pictures(check_masks("valid", valid, maps))
     result: dict[str, Scores] = {}
-    for rows, box in _pictures(masks if valid is None else valid, whole=valid is None):
+    for rows, box in boxes:
         cut = None if near is None else [near[i][box] for i in rows.tolist()]
         for name, scores in _score_pictures(maps[rows][box], masks[rows][box], chosen, cut, backend).items():
             result.setdefault(name, torch.empty(len(maps), device=maps.device))[rows] = scores
     return result
 
 
-def _pictures(valid: Masks, whole: bool) -> list[tuple[Tensor, tuple[slice, slice, slice]]]:
+def _pictures(valid: Masks) -> list[tuple[Tensor, Box]]:
     """Images grouped by their rectangle of picture: (row numbers, the box to cut out)."""
-    everything = (slice(None), slice(None), slice(None))
-    if whole:
-        return [(torch.arange(len(valid), device=valid.device), everything)]
     edges = []
     for axis in (2, 1):
         there = valid.any(axis).int()
         edges += [there.argmax(1), there.shape[1] - there.flip(1).argmax(1)]
+    top, bottom, left, right = edges
+    odd = ((bottom - top) * (right - left) != valid.sum((1, 2))).nonzero()[:, 0]
+    if len(odd):
+        raise InputError(f"valid[{int(odd[0])}] is no rectangle of picture; it must be one, of at least a pixel")
     boxes, group = torch.stack(edges, 1).unique(dim=0, return_inverse=True)
     return [
         ((group == i).nonzero()[:, 0], (slice(None), slice(top, bottom), slice(left, right)))
@@ -173,9 +207,9 @@ def _score_pictures(
     near: Sequence[Masks] | None,
     backend: Backend,
 ) -> dict[str, Scores]:
-    flat, marked = maps.flatten(1), masks.flatten(1).any(1)
-    scorable = flat.isfinite().all(1) & (flat.amax(1) > flat.amin(1)) & marked
-    kept, at = maps[scorable].float(), masks[scorable]
+    maps, marked = unit(maps), masks.flatten(1).any(1)
+    scorable = (maps.amax((1, 2)) > maps.amin((1, 2))) & marked
+    kept, at = maps[scorable], masks[scorable]
     found: dict[str, Scores] = {}
     if len(kept):
         order: list[Order] = []
@@ -193,8 +227,10 @@ def _score_pictures(
     for name in (*metrics, *(INSTANCES if near is not None else ())):
         scores = torch.zeros(len(maps), device=maps.device)
         if name in found:
-            if found[name].shape != (len(kept),) or not torch.isfinite(found[name]).all():
-                raise ExplainerFault(f"metric '{name}' returned {tuple(found[name].shape)} or a non-finite score")
+            if found[name].shape != (len(kept),):
+                raise ExplainerFault(f"metric '{name}' returned {tuple(found[name].shape)} for {len(kept)} maps")
+            if not torch.isfinite(found[name]).all():
+                raise ExplainerFault(f"metric '{name}' returned a score that is not finite")
             scores[scorable] = found[name].float()
         result[name] = scores.masked_fill(~marked, torch.nan)
     return result

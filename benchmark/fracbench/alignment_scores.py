@@ -118,6 +118,14 @@ def means(rows: pd.DataFrame, columns: Sequence[str], by: Sequence[str]) -> dict
     return found
 
 
+def blank_maps(alignment: pd.DataFrame) -> dict[str, Any]:
+    """Explainer to attack (or ``clean``) to how many of ``n`` maps are ``blank``."""
+    found: dict[str, Any] = {}
+    for (explainer, attack), of in alignment.groupby(["explainer", "attack"], sort=False).blank:
+        found.setdefault(explainer, {})[attack] = {"blank": int(of.sum()), "n": len(of)}
+    return found
+
+
 def beside(alignment: pd.DataFrame, images: pd.DataFrame) -> dict[str, Any]:
     """Columns of their own: stability under attack, faithfulness, and where the mass lies on images of each class."""
     clean, attacked = alignment[alignment.attack == "clean"], alignment[alignment.attack != "clean"]

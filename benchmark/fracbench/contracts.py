@@ -21,6 +21,8 @@ from fracbench.schema import ThreatModel
 from fracbench.tensors import Attributions, Images, Labels, Logits, Maps, Margins, Masks, Scores
 
 T = TypeVar("T")
+SIGNS = ("positive", "absolute")
+DECLARED = {"attacks": ("passes",), "explainers": ("sign", "passes"), "metrics": ("name", "higher_is_better")}
 
 __all__ = [
     "AlignmentMetric",
@@ -91,6 +93,18 @@ def label_margin(logits: Logits, labels: Labels) -> Margins:
     """z_y - z_other, shape (batch,); a prediction is correct where it is positive."""
     fracture = logits[:, 1] - logits[:, 0]
     return torch.where(labels == 1, fracture, -fracture)
+
+
+def contract_fault(kind: str, plugin: object) -> str | None:
+    """What a plugin of ``kind`` lacks of what it has to declare, in a sentence; None where that is nothing."""
+    lacking = [name for name in DECLARED[kind] if not hasattr(plugin, name)]
+    if lacking:
+        return f"{type(plugin).__name__} lacks {' and '.join(lacking)}; see fracbench/contracts.py"
+    if not callable(plugin):
+        return f"{type(plugin).__name__} cannot be called; give it __call__"
+    if kind == "explainers" and plugin.sign not in SIGNS:  # type: ignore[attr-defined]
+        return f"{type(plugin).__name__} has the sign {plugin.sign!r}; write {' or '.join(SIGNS)}"  # type: ignore[attr-defined]
+    return None
 
 
 class MarginModel(nn.Module):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from fracbench import registry, specs
+from fracbench.alignment import metric_refs
 from fracbench.data import check
 from fracbench.environment import environment, pick_device, prepare
 from fracbench.errors import InputError
@@ -20,7 +21,7 @@ from fracbench.plan import Job
 from fracbench.progress import Console
 from fracbench.resolving import resolve
 from fracbench.runner import evaluate_model, record_of
-from fracbench.schema import BenchmarkSpec, PluginRef, Training
+from fracbench.schema import Backend, BenchmarkSpec, PluginRef, Training
 from fracbench.store import ResultFolder, digest
 from fracbench.submissions import check_name
 from fracbench.summary import summarise
@@ -66,23 +67,6 @@ class Result:
         return path
 
 
-def _refs(kind: str, given: Sequence[str | PluginRef], known: Sequence[PluginRef]) -> tuple[PluginRef, ...]:
-    """References to plugins: a bare name has the parameters that the spec gives it, or none."""
-    if isinstance(given, str) or not given:
-        raise InputError(f"{kind} must be a list of at least one name; see `fracbench list {kind}`")
-    by_name = {ref.name: ref for ref in known}
-    refs: list[PluginRef] = []
-    for one in given:
-        if not isinstance(one, str | PluginRef):
-            raise InputError(f"{kind}: {one!r} is neither a name nor a PluginRef; see `fracbench list {kind}`")
-        name = one if isinstance(one, str) else one.name
-        registry.check_name(kind, name)
-        if name in [ref.name for ref in refs]:
-            raise InputError(f"{kind}: '{name}' is listed twice; keep one")
-        refs.append(by_name.get(name, PluginRef(name=name)) if isinstance(one, str) else one)
-    return tuple(refs)
-
-
 def evaluate(
     model: object,
     benchmark: str = "phantom-v1",
@@ -90,7 +74,9 @@ def evaluate(
     device: str = "auto",
     attacks: Sequence[str | PluginRef] | None = None,
     explainers: Sequence[str | PluginRef] | None = None,
+    metrics: Sequence[str] | None = None,
     *,
+    metrics_backend: Backend = "fracbench",
     name: str = "notebook",
     limit: int | None = None,
     budget: float = 1.0,
@@ -99,9 +85,11 @@ def evaluate(
     """Evaluate a torch module that maps images (batch, 1, H, W) in [0, 1] to logits (batch, 2).
 
     A network with one logit z, shape (batch, 1), is read as (-z/2, z/2). ``name`` is its name on the board.
-    With changed ``attacks`` or ``explainers`` (names of registered plugins, or ``PluginRef``), ``limit`` or
-    ``budget`` the result is custom and unranked. The panel is what remains of the spec's. ``progress`` shows cells done
-    and time left on standard error. A cell that fails is noted there and in ``run["cells"]``, and unranks the row.
+    With changed ``attacks`` or ``explainers`` (names of registered plugins, or ``PluginRef``), ``metrics`` (names),
+    ``metrics_backend="quantus"``, ``limit`` or ``budget`` the result is custom and unranked. The headline's panel is
+    those of the spec's panel that are among ``explainers``; where none is, all of ``explainers``. Without
+    ``relevance_rank_accuracy`` among ``metrics`` there is no calibrated alignment. ``progress`` shows cells done and
+    time left on standard error. A cell that fails is noted there and in ``run["cells"]``, and unranks the row.
     """
     from torch import nn
 
@@ -109,15 +97,23 @@ def evaluate(
     spec: BenchmarkSpec = specs.load(benchmark)
     changed: dict[str, Any] = {}
     if attacks is not None:
-        changed["attacks"] = _refs("attacks", attacks, spec.attacks)
+        changed["attacks"] = registry.refs("attacks", attacks, spec.attacks)
     if explainers is not None:
-        changed["explainers"] = _refs("explainers", explainers, spec.explainers)
+        changed["explainers"] = registry.refs("explainers", explainers, spec.explainers)
         names = [ref.name for ref in changed["explainers"]]
         changed["panel"] = tuple(n for n in spec.panel if n in names) or tuple(names)
+    if metrics is not None:
+        refs = metric_refs(metrics)
+        for ref in refs:
+            if ref.params:
+                raise InputError(
+                    f"metrics: '{ref.name}' runs with the parameters it has by default; pass its name alone"
+                )
+        changed["metrics"] = tuple(ref.name for ref in refs)
     spec = BenchmarkSpec.model_validate(spec.model_copy(update=changed).model_dump())
-    job: Job = resolve(spec, data=None if data is None else str(data), limit=limit, budget=budget)
-    if changed:
-        job = Job(job.spec, job.dataset, job.split, job.batches, job.fingerprint, custom=True)
+    folder = None if data is None else str(data)
+    job: Job = resolve(spec, data=folder, limit=limit, budget=budget, metrics_backend=metrics_backend)
+    job = replace(job, custom=True) if changed else job
     device = pick_device(device)
     prepare(device)
     env = environment(job, device)

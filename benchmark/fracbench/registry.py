@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar, get_type_hints
 
 from fracbench.errors import InputError, did_you_mean
+from fracbench.schema import PluginRef
 
 KINDS = ("models", "attacks", "explainers", "metrics", "datasets")
 Factory = Callable[..., Any]
@@ -98,6 +99,26 @@ def check_name(kind: str, name: str) -> None:
     """Raise ``InputError`` with the nearest name where no such plugin is registered; nothing is imported."""
     if name not in names(kind):
         raise InputError(f"unknown {kind[:-1]} '{name}'.{did_you_mean(name, names(kind))} See `fracbench list {kind}`.")
+
+
+def refs(kind: str, given: Sequence[str | PluginRef], known: Iterable[PluginRef] = ()) -> tuple[PluginRef, ...]:
+    """References to registered plugins; a bare name has the parameters of its namesake in ``known``, or none.
+
+    Raises ``InputError`` for an empty list, what names no plugin, and what is listed twice.
+    """
+    if isinstance(given, str) or not given:
+        raise InputError(f"{kind} must be a list of at least one name; see `fracbench list {kind}`")
+    by_name = {ref.name: ref for ref in known}
+    found: dict[str, PluginRef] = {}
+    for one in given:
+        if not isinstance(one, str | PluginRef):
+            raise InputError(f"{kind}: {one!r} is neither a name nor a PluginRef; see `fracbench list {kind}`")
+        name = one if isinstance(one, str) else one.name
+        check_name(kind, name)
+        if name in found:
+            raise InputError(f"{kind}: '{name}' is listed twice; keep one")
+        found[name] = one if isinstance(one, PluginRef) else by_name.get(name) or PluginRef(name=name)
+    return tuple(found.values())
 
 
 def load(kind: str, name: str) -> Factory:

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fracbench import registry
-from fracbench.contracts import Dataset, Sample
+from fracbench.alignment import metrics_of
+from fracbench.contracts import Dataset, Sample, contract_fault
 from fracbench.data import choose, logical_batches
 from fracbench.errors import InputError, did_you_mean
 from fracbench.plan import Job, sanity_attack
 from fracbench.robustness import NORMS, check_norm
 from fracbench.schema import Backend, BenchmarkSpec, PluginRef
+from fracbench.scorable import check_backend
 
 
 def shrink(ref: PluginRef, budget: float) -> PluginRef:
@@ -60,6 +62,7 @@ def resolve(
     """Bind a spec to its data and plugins. Raises ``InputError`` for all that can be wrong before a run."""
     if not 0 < budget <= 1:
         raise InputError(f"--budget {budget} must lie above 0 and at most at 1")
+    check_backend(metrics_backend)
     if limit is not None and limit < 2:
         raise InputError(f"--limit {limit} is too small; one fractured and one normal image are needed")
     spec = shrunk(spec, budget) if budget < 1 else spec
@@ -89,12 +92,21 @@ def resolve(
         custom=limit is not None or budget < 1 or metrics_backend != "fracbench",
         metrics_backend=metrics_backend,
     )
-    _ = job.explainers  # a wrong parameter shows before anything runs
+    _check_contracts(job)
     _check_norms(job)
     _check_aims(job)
-    for name in spec.metrics:
-        registry.make("metrics", name, {})
     return job
+
+
+def _check_contracts(job: Job) -> None:
+    """A parameter that is wrong, or a plugin that lacks what it has to declare, shows before anything runs."""
+    plugins: list[tuple[str, str, object]] = [("attacks", name, attack) for name, _, attack in job.every_attack()]
+    plugins += [("explainers", *of) for of in job.explainers.items()]
+    plugins += [("metrics", *of) for of in metrics_of(job.spec.metrics).items()]
+    found = [(kind, name, contract_fault(kind, plugin)) for kind, name, plugin in plugins]
+    faults = [f"{kind[:-1]} '{name}': {fault}" for kind, name, fault in found if fault]
+    if faults:
+        raise InputError(*dict.fromkeys(faults))
 
 
 def _check_norms(job: Job) -> None:

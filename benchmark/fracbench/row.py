@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fracbench.errors import InputError
-from fracbench.schema import NAME_PATTERN
+from fracbench.schema import NAME_PATTERN, Backend
 from fracbench.text import WORD_PATTERN, OneLine
 
 # what the board shows: the limits that hold for submissions hold for results too
@@ -176,6 +176,11 @@ class _RobustAlignment(_Part):
     hit: _Hits
 
 
+class _BlankMaps(_Part):
+    blank: int
+    n: int
+
+
 class _Stability(_Part):
     rank_correlation: _Mean
     top_overlap: _Mean
@@ -210,6 +215,7 @@ class Row(_Part):
     trained_on: _Text
     overlap: _Overlap
     custom: bool
+    metrics_backend: Backend
     ranked: bool
     unranked_because: list[_Text]
     panel: list[_Word]
@@ -233,6 +239,7 @@ class Row(_Part):
     alignment: _Alignment
     alignment_by_outcome: _ByOutcome
     robust_alignment: _RobustAlignment | None
+    blank_maps: dict[_Word, dict[_Word, _BlankMaps]]  # of explainer, and attack or ``clean``
     stability: dict[_Word, dict[_Word, _Stability]]
     faithfulness: dict[_Word, _Faithfulness]
     spread: dict[Literal["fractured", "normal"], dict[_Word, _Spread]]

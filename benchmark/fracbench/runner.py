@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from fracbench.alignment import check_network
+from fracbench.alignment_scores import blank_maps
 from fracbench.bench import Bench
 from fracbench.cells import compute, patience
 from fracbench.cells import record_of as cell_record
@@ -121,7 +122,18 @@ def evaluate_model(
         progress.note(f"flagged ({', '.join(asking)}): the adaptive attack answers")
         for batch_cells in batches:
             run(batch_cells)
-    return _outcome(collected, job, [*job.attacks, *([ADAPTIVE] if asking else [])], random)
+    outcome = _outcome(collected, job, [*job.attacks, *([ADAPTIVE] if asking else [])], random)
+    _tell_blank(outcome.tables, progress)
+    return outcome
+
+
+def _tell_blank(tables: Mapping[str, pd.DataFrame], progress: Progress) -> None:
+    images, explained = tables["images"], tables["alignment"]
+    fractured = images[(images.label == 1) & images.annotated].image
+    for name, by_attack in blank_maps(explained[explained.image.isin(fractured)]).items():
+        counts = [f"{of['blank']} of {of['n']} on {attack}" for attack, of in by_attack.items() if of["blank"]]
+        if counts:
+            progress.note(f"blank maps, which score 0: {name}: {', '.join(counts)}")
 
 
 def read_back(

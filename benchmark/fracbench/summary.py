@@ -89,6 +89,7 @@ def summarise(run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> dic
     reasons += [f"{len(failed)} failed cells"] if failed else []
     reasons += [f"{name} is not supported" for name in unsupported]
     reasons += ["custom run"] if run["custom"] else []
+    reasons += ["scored by Quantus"] if run["metrics_backend"] == "quantus" else []
     if not np.isfinite(headline["value"]) and not reasons:
         reasons.append("no headline: no annotated fractured or no normal images")
     return {
@@ -99,7 +100,7 @@ def summarise(run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> dic
         "note": run["resolved_spec"]["note"],
         "home_split": run["resolved_spec"]["split"],
         **{key: run[key] for key in ("dataset", "fingerprint", "split", "threat", "epsilon", "custom", "panel")},
-        **{key: run[key] for key in ("seconds", "passes", "device")},
+        **{key: run[key] for key in ("metrics_backend", "seconds", "passes", "device")},
         "ranked": not reasons,
         "unranked_because": reasons,
         "flags": flags,
@@ -138,6 +139,7 @@ def summarise(run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> dic
         "alignment_by_outcome": alignment_scores.by_outcome(rows, scores, run["explainers"], clean_correct, reference),
         "calibrated_alignment": alignment_scores.panel(rows[rows.attack == "clean"], images, panel),
         "robust_alignment": alignment_scores.under_explanation_attack(rows, images, predictions, aimed, panel),
+        "blank_maps": alignment_scores.blank_maps(scored),
         **alignment_scores.beside(alignment, images),
     }
 

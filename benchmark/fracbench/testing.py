@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from fracbench.alignment import explain
-from fracbench.contracts import AlignmentMetric, Attack, Dataset, Explainer, MarginModel
+from fracbench.contracts import AlignmentMetric, Attack, Dataset, Explainer, MarginModel, contract_fault
 from fracbench.data import load
 from fracbench.models import Guarded, guard, out_of_place, undisturbed
 from fracbench.robustness import craft, norms_of, referee_passes, zero_gradient
@@ -48,10 +48,9 @@ def _unchanged(model: nn.Module, before: dict[str, torch.Tensor], what: str) -> 
     assert all(p.grad is None for p in model.parameters()), f"{what} left gradients in the parameters"
 
 
-def _declares(plugin: object, *names: str) -> None:
-    lacking = [name for name in names if not hasattr(plugin, name)]
-    assert not lacking, f"{type(plugin).__name__} lacks {' and '.join(lacking)}; see fracbench/contracts.py"
-    assert callable(plugin), f"{type(plugin).__name__} cannot be called; give it __call__"
+def _keeps_contract(kind: str, plugin: object) -> None:
+    fault = contract_fault(kind, plugin)
+    assert fault is None, fault
 
 
 def check_model(model: object, image_size: int = SIDE) -> None:
@@ -73,7 +72,7 @@ def check_attack(attack: Attack) -> None:
 
     A ``minimal_norm`` attack may leave the ball, but not [0, 1]; a corruption is held to [0, 1] alone.
     """
-    _declares(attack, "passes")
+    _keeps_contract("attacks", attack)
     model: nn.Module = TinyNet().eval()
     before = {key: value.clone() for key, value in model.state_dict().items()}
     images = _images(6)
@@ -103,7 +102,7 @@ def check_attack(attack: Attack) -> None:
 
 def check_explainer(explainer: Explainer, model: nn.Module | None = None) -> None:
     """(batch, h, w) maps, detached and finite; an image alone as in a batch; the model as before."""
-    _declares(explainer, "sign", "passes")
+    _keeps_contract("explainers", explainer)
     network = model or TinyNet().eval()
     before = {key: value.clone() for key, value in network.state_dict().items()}
     guarded = guard(network, SIDE)
@@ -125,7 +124,7 @@ def check_explainer(explainer: Explainer, model: nn.Module | None = None) -> Non
 
 def check_metric(metric: AlignmentMetric) -> None:
     """One finite score per image; the mask itself scores better than its complement."""
-    _declares(metric, "name", "higher_is_better")
+    _keeps_contract("metrics", metric)
     masks = torch.zeros(3, SIDE, SIDE, dtype=torch.bool)
     for i in range(3):
         masks[i, 4 + i : 12 + i, 6 : 9 + i] = True

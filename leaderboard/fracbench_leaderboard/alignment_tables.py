@@ -50,6 +50,16 @@ def _of(part: Mapping[str, Any], explainer: str, metric: str, attack: str) -> Ma
     return part.get(explainer, {}).get(metric, {}).get(attack, {})
 
 
+def blank_maps(row: Mapping[str, Any]) -> pd.DataFrame:
+    """How many maps are blank, of those explainers that have some; a column for each attack."""
+    lines = [
+        {"Explainer": name} | {attack: f"{of['blank']} of {of['n']}" for attack, of in by_attack.items()}
+        for name, by_attack in row["blank_maps"].items()
+        if any(of["blank"] for of in by_attack.values())
+    ]
+    return pd.DataFrame(lines).fillna("")
+
+
 def stability(row: Mapping[str, Any], attack: str) -> pd.DataFrame:
     """What maps keep under an attack."""
     lines = [(name, of[attack]) for name, of in row["stability"].items() if attack in of]

@@ -23,8 +23,17 @@ TERMS = """
   below 0 is worse than chance. A dash stands where ceiling and chance are closer than 0.05. **instance_hit** is such
   a case on maps of full resolution: so many pixels lie within the tolerance of a fracture that among them noise nearly
   always has one of its highest 1 %. Chance is close to 1 there, and a raw score of 1 says nothing.
+- **pointing_game**: the map's maximum lies on the fracture.
+- **relevance_mass_accuracy**: the share of the map's mass that lies on the fracture.
+- **relevance_rank_accuracy**: the share of the fracture among the map's highest pixels, as many as the fracture has.
+  The calibrated alignment in the ranking is this one's.
+- **attribution_localisation**: the share of the positive mass that lies on the fracture.
+- **top_k_intersection**: the share of the map's k highest pixels that lies on the fracture; k is 5 % of the picture.
+- **auc**: how often a pixel of the fracture has a higher value than another pixel; .5 by chance.
+- **iou**: the overlap of the fracture with the pixels above Otsu's threshold, over what the two cover together.
 - **hit**: the map's peak lies on the fracture, tolerance included. **instance_recall**: the share of an image's
   fractures that are found, **instance_hit** whether one is.
+- **Blank**: a map that is zero, constant or not finite. It scores 0 in every metric.
 - **Baseline**: a map that shows nothing a model has learned (random, centre, edges; *randomised* is the network with
   random weights). What an explainer does not do better than these, it owes to the picture.
 - **reader**, the human ceiling: the marks of a second annotator, scored like a map; where a dataset has none, the
@@ -82,6 +91,12 @@ def _show_model(row: dict[str, Any], metric: str) -> None:
     st.write("Annotated fractured images without an attack")
     st.dataframe(tables.clean(row, metric), hide_index=True, height="content", column_config=WIDE)
     st.text(tables.panel(row))
+    blank = tables.blank_maps(row)
+    if blank.empty:
+        st.text("No map of these images is blank, with or without an attack.")
+    else:
+        st.write("Blank maps of these images, which score 0 in every metric")
+        st.dataframe(blank, hide_index=True, height="content")
     attacks = tables.attacks(row)
     if attacks:
         st.subheader("Under attack")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from fracbench.contracts import InputError, Unsupported
+from fracbench.errors import did_you_mean
 from fracbench.tensors import Images
 from torch import Tensor, nn
 
@@ -25,7 +26,11 @@ def find_layer(network: nn.Module, images: Images, name: str | None = None, min_
     modules = dict(network.named_modules())
     if name is not None:
         if name not in modules:
-            raise InputError(f"the network has no layer '{name}'; layers are e.g. {', '.join(list(modules)[1:6])}")
+            ends = sorted((key for key in modules if key.endswith(f".{name}")), key=len)
+            hint = f" Did you mean '{ends[0]}'?" if ends else did_you_mean(name, modules)
+            raise InputError(
+                f"the network has no layer '{name}'.{hint} Layers are e.g. {', '.join(list(modules)[1:6])}"
+            )
         return name, modules[name]
     probe = torch.rand(images[:1].shape, generator=torch.Generator().manual_seed(0)).to(images.device)
     steps = _trace(network, modules, probe)

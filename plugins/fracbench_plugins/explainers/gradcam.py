@@ -14,9 +14,10 @@ from fracbench_plugins.explainers._cam import ClassActivation
 class GradCAM(ClassActivation):
     """Channels of one layer weighted by their mean gradient; native grid: that layer's.
 
-    ``layer`` names a module of the network; by default it is the last one that everything goes through
-    and whose grid has at least ``min_grid`` cells a side. 7 is what networks made for 224 px end with; a
-    smaller image would leave them a grid too coarse to point at a fracture.
+    ``layer`` names a module as ``named_modules`` of the submitted model does: of a ``timm`` model with its prefix, such
+    as ``network.layer4``. By default it is the last one that everything goes through and whose grid has at least
+    ``min_grid`` cells a side. 7 is what networks made for 224 px end with; a smaller image would leave them a grid too
+    coarse to point at a fracture.
     """
 
     def weighed(self, activations: Tensor, gradients: Tensor) -> Attributions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,12 @@ def scores(metric: str, maps: Maps, masks: Masks, **parameters: Any) -> Scores:
     """
     import quantus  # seconds to import, and only needed to check ours
 
-    given = {"normalise": False, "abs": False, "disable_warnings": True, "display_progressbar": False}
+    given = {"normalise": False, "abs": False, "disable_warnings": True, "display_progressbar": False, **parameters}
     attributions, inside = maps[:, None].cpu().numpy(), masks[:, None].cpu().numpy().astype(int)
     nothing, labels = np.zeros_like(attributions), np.ones(len(attributions), dtype=int)
-    found = getattr(quantus, metric)(**given, **parameters)(
-        model=None, x_batch=nothing, y_batch=labels, a_batch=attributions, s_batch=inside, batch_size=len(labels)
-    )
+    with warnings.catch_warnings():  # of its own arithmetic: it divides by what it does not use
+        warnings.simplefilter("ignore")
+        found = getattr(quantus, metric)(**given)(
+            model=None, x_batch=nothing, y_batch=labels, a_batch=attributions, s_batch=inside, batch_size=len(labels)
+        )
     return torch.tensor(np.asarray(found, dtype=np.float64), dtype=torch.float32, device=maps.device)

@@ -15,7 +15,7 @@ from fracbench_plugins.metrics._chance import mask_share
 
 @dataclass(frozen=True)
 class TopKIntersection:
-    """Share of the mask among the k highest pixels; k is a ``share`` of all pixels."""
+    """Share of the k highest pixels that lies on the mask; k = int(``share`` x pixels of the picture), at least 1."""
 
     name: ClassVar[str] = "top_k_intersection"
     higher_is_better: ClassVar[bool] = True
