@@ -66,6 +66,10 @@ def grow(tell: Any) -> None:
         held.append(np.ones(2**24))
 
 
+def grow_at_once(tell: Any) -> None:
+    np.ones(2**36)
+
+
 def grow_by_children(tell: Any) -> None:
     code = "import time, numpy; held = numpy.ones(5 * 2**24); time.sleep(60)"  # 0.6 GiB each
     for child in [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]:
@@ -133,8 +137,9 @@ def test_each_step_may_ask_for_its_own_patience(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     "work, says",
     [
-        (grow, "MemoryError"),
-        (grow_by_children, r"took \d\.\d GiB of memory, so its process was stopped; --memory allows"),
+        (grow, r"took \d\.\d GiB of memory, so its process was stopped; --memory allows 1\.5"),
+        (grow_at_once, "MemoryError"),
+        (grow_by_children, r"took \d\.\d GiB of memory, so its process was stopped; --memory allows 1\.5"),
     ],
 )
 def test_it_is_refused_or_stopped_before_it_takes_all_memory(work: Any, says: str) -> None:

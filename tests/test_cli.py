@@ -208,7 +208,8 @@ def test_a_failed_cell_is_named_exit_1_and_the_rest_is_there(tmp_path: Path, mon
         result = call("run", "tiny", "--benchmark", "smoke", "--submissions", folder)
     assert result.exit_code == 1, result.output
     assert (
-        "failed cell: tiny: faulty on clean, batch 0: RuntimeError: this plugin is broken on purpose" in result.output
+        "failed cells of tiny: RuntimeError: this plugin is broken on purpose (batch 0: faulty on clean, "
+        in result.output
     )
     run = json.loads((folder / "tiny" / "results" / "smoke" / "run.json").read_text())
     failed = [cell for cell in run["cells"] if cell["status"] == "failed"]

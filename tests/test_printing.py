@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 from fracbench.board import Board, drops
+from fracbench.inside import Estimate
 from fracbench.printing import WIDTH, print_board, print_plan
 from fracbench.row import check_row
 from fracbench.store import _finite
 from fracbench.summary import rank, summarise
-from fracbench.tasks import Estimate
 from fracbench_leaderboard.table import ranking_table
 from test_summary import run, tables
 

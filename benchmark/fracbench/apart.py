@@ -25,10 +25,12 @@ Tell = Callable[..., None]  # of the process to its parent: the name of an event
 Hear = Callable[..., None]
 
 LOOK = 0.1  # seconds between looks at a process
-GRACE = 10.0  # seconds after its limit in which a process may still stop by itself
+GRACE = 2.0  # seconds beyond a limit: hearing takes a moment too
 SHARE = 0.8  # of the machine's memory that a process may take unless told otherwise
 GIB = 2**30
+RESERVED = 4 * GIB  # of address space, beyond what a process holds: 1.6 GiB were seen on two cores
 _GROUPS = hasattr(os, "setsid")  # where a process and what it starts can be ended together
+_TRACKER = "ignore:resource_tracker:UserWarning"  # that a process which was killed has left a lock behind
 PATIENCE = "patience"  # the event that says for how many seconds there may be silence from now on
 
 
@@ -78,6 +80,8 @@ def _context(preload: Sequence[str]) -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
+    if _TRACKER not in sys.warnoptions:
+        sys.warnoptions.append(_TRACKER)
     context.set_forkserver_preload(["fracbench.quiet", "fracbench.inside", *preload])
     return context
 
@@ -169,8 +173,12 @@ def _end_with(lifeline: Connection) -> None:
 
 
 def _cap(memory: int) -> None:
-    """Let the system refuse what goes beyond the limit: an allocation that fails in time can be told."""
+    """Let the system refuse at once what is far beyond the limit, for which the parent's looks may come too late.
+
+    What a process reserves is more than what it holds, and libraries crash where a reservation fails, so there is room.
+    """
     if sys.platform == "linux":
         import resource
 
-        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+        most = memory + max(RESERVED, memory // 4)
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))

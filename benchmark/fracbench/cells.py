@@ -49,7 +49,8 @@ def compute(bench: Bench, cell: Cell, seconds: float) -> CellResult:
         status = "unsupported" if cell.kind in ("explain", "explanation") else "failed"
         record |= {"status": status, "error": str(reason)}
     except Exception as error:
-        record |= {"status": "failed", "error": f"{type(error).__name__}: {error}"}
+        what = "out of memory" if out_of_memory(error) else type(error).__name__
+        record |= {"status": "failed", "error": f"{what}: {error}"}
         record["traceback"] = traceback.format_exc()
     spent = bench.model.passes.minus(before)
     result.record |= {

@@ -155,7 +155,7 @@ def _evaluated(task: Task, limits: Limits, progress: Progress) -> Outcome:
         heard.seen, heard.under_way = 0, None
         work = partial(inside.evaluate, task, limits.seconds, dict(lost))
         try:
-            return apart(work, limits, BETWEEN_CELLS, heard, _modules(task))
+            return apart(work, limits, limits.seconds or BETWEEN_CELLS, heard, _modules(task))
         except InputError as error:  # the model was built a moment ago
             reason = f"the model cannot be built: {error}"
         except Died as error:

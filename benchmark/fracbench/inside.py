@@ -32,11 +32,11 @@ BETWEEN_CELLS = 600.0  # seconds for what is done once for a run: building the m
 class Telling:
     """Progress that is told to another process."""
 
-    def __init__(self, tell: Tell) -> None:
-        self._tell = tell
+    def __init__(self, tell: Tell, between: float) -> None:
+        self._tell, self._between = tell, between
 
     def cell(self, label: str, weight: int, *, cached: bool) -> None:
-        self._tell(PATIENCE, BETWEEN_CELLS)
+        self._tell(PATIENCE, self._between)
         self._tell("cell", label, weight, cached)
 
     def begins(self, cell: Cell, seconds: float) -> None:
@@ -64,9 +64,10 @@ def build(task: Task, tell: Tell) -> None:
 
 def evaluate(task: Task, seconds: float | None, lost: Mapping[Cell, str], tell: Tell) -> Outcome:
     """Every cell that is not finished and not lost, into the results folder."""
+    progress = Telling(tell, seconds or BETWEEN_CELLS)
     return evaluate_model(
-        prepared(task), task.job, task.device, folder=task.folder, identity=task.cell_identity, progress=Telling(tell),
-        seconds=seconds, lost=lost,
+        prepared(task), task.job, task.device, folder=task.folder, identity=task.cell_identity, progress=progress,
+        seconds=seconds, watched=True, lost=lost,
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import pandas as pd
 
 from fracbench.alignment import check_network
 from fracbench.alignment_scores import blank_maps
-from fracbench.bench import Bench
+from fracbench.bench import Bench, EarlierFault
 from fracbench.cells import compute, patience
 from fracbench.cells import record_of as cell_record
 from fracbench.data import load
@@ -74,12 +75,13 @@ def evaluate_model(
     identity: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     seconds: float | None = None,
+    watched: bool = False,
     lost: Mapping[Cell, str] | None = None,
 ) -> Outcome:
     """Compute or read back every cell. Finished cells go to ``folder`` as soon as they are there.
 
-    A cell may take ``seconds``, or many times what its passes should take; those ``lost`` before, each with the reason,
-    have failed and are not tried again.
+    A cell may take ``seconds``, or many times what its passes should take; who is ``watched`` is ended from without by
+    then. Cells ``lost`` before, each with the reason, have failed and are not tried again.
     """
     progress, lost = progress or Silent(), lost or {}
     known = {**job.identity(), **(identity or {})}
@@ -100,12 +102,12 @@ def evaluate_model(
             elif result is None:
                 allowed = seconds or patience(bench, cell)
                 progress.begins(cell, allowed)
-                result = compute(bench, cell, allowed)
+                result = compute(bench, cell, math.inf if watched else allowed)
                 if folder:
                     folder.cells.write(name, result)
             bench.results[cell] = result
             collected.add(result)
-            if result.status == "failed":
+            if result.status == "failed" and not result.record["error"].startswith(EarlierFault.__name__):
                 progress.note(f"failed: {cell.label}: {result.record['error']}")
             elif result.status == "unsupported" and (cell.batch, cell.attack) == (0, CLEAN):
                 effect = "the row is not ranked" if cell.explainer in job.spec.panel else "not in the headline"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 from collections.abc import Iterator
@@ -20,7 +21,11 @@ def time_limit(seconds: float) -> Iterator[None]:
     Works on the main thread where there are alarm signals (not on Windows), and between Python
     instructions: a loop inside compiled code is not interrupted. Elsewhere it does nothing.
     """
-    if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
+    if (
+        seconds == math.inf
+        or not hasattr(signal, "SIGALRM")
+        or threading.current_thread() is not threading.main_thread()
+    ):
         yield
         return
 

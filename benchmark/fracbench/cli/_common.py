@@ -33,7 +33,7 @@ memory_option = click.option(
 cell_timeout_option = click.option(
     "--cell-timeout",
     type=click.FloatRange(min=1),
-    help="Seconds that a cell may take.  [default: many times what its passes should]",
+    help="Seconds that a cell, or building a model, may take.  [default: many times what it should]",
 )
 results_option = click.option("--results", type=FOLDER, help="Folder of results.  [default: beside each submission]")
 

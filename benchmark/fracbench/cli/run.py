@@ -135,7 +135,7 @@ def run(
     left_out.unless([*done, *pending])
     failures = _run_tasks(pending, job, held) if pending else []
     for line in failures:
-        click.echo(f"failed cell: {line}", err=True)
+        click.echo(f"failed cells of {line}", err=True)
     printing.print_board(read_board(*places(submissions, results)), spec.name)
     click.echo(f"next: fracbench leaderboard{repeated(submissions=submissions, results=results)}")
     return 1 if failures else left_out.status
@@ -166,16 +166,20 @@ class _LeftOut:
 
 
 def _run_tasks(pending: list[Any], job: Any, held: Any) -> list[str]:
-    """Run what is not finished, with progress; a line for each failed cell."""
+    """Run what is not finished, with progress; a line for each fault, which names its cells."""
     from fracbench.evaluating import run_submission
     from fracbench.progress import Console
 
     cells, weight = job.planned
-    failures = []
+    lines = []
     with Console(cells * len(pending), weight * len(pending)) as progress:
         for task in pending:
             progress.submission = task.entry.name
+            faults: dict[str, dict[str, list[str]]] = {}
             for cell in run_submission(task, held, progress).failed:
                 where = f"{cell['explainer']} on {cell['attack']}".removeprefix(" on ")
-                failures.append(f"{task.entry.name}: {where}, batch {cell['batch']}: {cell['error']}")
-    return failures
+                faults.setdefault(cell["error"], {}).setdefault(f"batch {cell['batch']}", []).append(where)
+            for error, by_batch in faults.items():
+                named = "; ".join(f"{batch}: {', '.join(dict.fromkeys(labels))}" for batch, labels in by_batch.items())
+                lines.append(f"{task.entry.name}: {error} ({named})")
+    return lines

@@ -1,0 +1,1 @@
+"""A model with one fault of your choice."""
