@@ -69,7 +69,7 @@ def entry_of(folder: Path, extra: str = "", state: dict[str, torch.Tensor] | Non
         (("training:", "weights: {url: 'https:///w'}\ntraining:"), 11, "is no https address"),
         (("training:", "weights: {url: 'https://[a/w'}\ntraining:"), 11, "weights.url: "),
         (("training:", "weights: {url: 'https://me:secret@a.org/w'}\ntraining:"), 11, "holds a user name"),
-        (("training:", "weights: {url: 'ftp://a.org/w'}\ntraining:"), 11, "write an http or https address"),
+        (("training:", "weights: {url: 'ftp://a.org/w'}\ntraining:"), 11, "is no https address; write https"),
         (("training:", "links: ['javascript:alert(1)']\ntraining:"), 11, "write an http or https address"),
         (("training:", "reported: {a: .nan}\ntraining:"), 11, "finite"),
         (("architecture: resnet18", "architecture: !!binary /w=="), 9, "tags (!!binary) are not allowed; write the"),
@@ -106,9 +106,9 @@ def entry_of(folder: Path, extra: str = "", state: dict[str, torch.Tensor] | Non
         (
             ("training: {data: none}", "training: {data: none, seed: true}"),
             11,
-            "training.seed: Input should be a valid",
+            "write a whole number, without quotes",
         ),
-        (("training:", "control: 'true'\ntraining:"), 11, "control: Input should be a valid boolean"),
+        (("training:", "control: 'true'\ntraining:"), 11, "write true or false, without quotes"),
         (("resnet18", "[" * 20 + "]" * 20), 9, "nested more than 16 deep; write it flatter"),
         (("resnet18", f"[{'1, ' * 3000}]"), 9, "more than 2000 values; no file of ours needs so many"),
     ],
@@ -205,7 +205,7 @@ def test_weights_that_leave_the_folder_are_refused(tmp_path: Path, written: str)
         weights_file(entry)
 
 
-@pytest.mark.parametrize("written", [".", "é" * 150, "below", "pipe", "~/w", "w/w"])
+@pytest.mark.parametrize("written", [".", "below", "pipe", "~/w", "w/w"])
 def test_what_is_no_file_is_refused(tmp_path: Path, written: str) -> None:
     entry = entry_of(tmp_path, "weights: {file: '" + written + "'}")
     (entry.folder / "below").mkdir()

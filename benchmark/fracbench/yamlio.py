@@ -35,6 +35,17 @@ def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[
     return list(current.model_fields)
 
 
+# what to write in place of a value of the wrong kind, by the kind that pydantic names
+_WRITE = {
+    "bool": "write true or false, without quotes",
+    "int": "write a whole number, without quotes",
+    "float": "write a number, without quotes",
+    "finite_number": "write a finite number",
+    "model": "write keys and values",
+    "dict": "write keys and values",
+}
+
+
 def _phrase(error: dict[str, Any], model: type[BaseModel]) -> str:
     key = ".".join(f"{step:.80}" if isinstance(step, str) else str(step) for step in error["loc"]) or "the file"
     if error["type"] == "extra_forbidden":
@@ -53,6 +64,12 @@ def _phrase(error: dict[str, Any], model: type[BaseModel]) -> str:
     if error["type"] in ("too_long", "too_short") and isinstance(error["input"], str):
         bound = "at most {max_length}" if error["type"] == "too_long" else "at least {min_length}"
         return f"{key}: {len(error['input'])} characters; write {bound.format(**error['ctx'])}"
+    if error["type"] in ("too_long", "too_short"):
+        bound = "at most {max_length}" if error["type"] == "too_long" else "at least {min_length}"
+        return f"{key}: {len(error['input'])} items; write {bound.format(**error['ctx'])}"
+    kind = error["type"] if error["type"] in _WRITE else error["type"].removesuffix("_type").removesuffix("_parsing")
+    if kind in _WRITE:
+        return f"{key}: {error['input']!r:.80} is of the wrong kind; {_WRITE[kind]}"
     return f"{key}: {error['msg'].removeprefix('Value error, ')} (got {error['input']!r:.80})"
 
 
