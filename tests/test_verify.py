@@ -24,8 +24,10 @@ from fracbench.store import TABLES, ResultFolder
 from fracbench.submissions import discover, load_model
 from fracbench.summary import summarise
 from fracbench.tasks import bind
+from fracbench_leaderboard.table import notes
 from fracbench_plugins.metrics import _quantus
 from test_cli import call
+from test_printing import board
 from worlds import Broken
 
 PGD = Cell("attack", 0, "pgd", "0.5/255")
@@ -163,3 +165,10 @@ def test_quantus_itself_can_score_a_run_which_is_then_no_longer_the_benchmark(re
     assert len(theirs) > 5
     for metric in ("relevance_mass_accuracy", "auc"):
         np.testing.assert_allclose(ours[metric].reindex(theirs.index), theirs[metric], atol=1e-4)
+
+
+def test_the_board_says_when_a_row_was_verified() -> None:
+    (row,) = board().of(board().boards()[0])[:1]
+    assert "verified" not in notes(row)
+    assert notes(row | {"verified": "2026-11-26T10:00:00+00:00"}).startswith("verified on 2026-11-26")
+    assert "self-reported" in notes(row | {"self_reported": True, "verified": None})

@@ -24,6 +24,7 @@ def notes(row: Mapping[str, Any]) -> str:
     found = ["control: there to lose"] if row["control"] else []
     found += ["trial run"] if row["custom"] else []
     found += ["self-reported"] if row.get("self_reported") else []
+    found += [f"verified on {row['verified'][:10]}"] if row.get("verified") else []
     found += [row["overlap"]["badge"]] if row["overlap"]["badge"] else []
     if not row["overlap"]["such_images"]:
         found.append(f"not trained on such images (trained on {row['trained_on']})")
