@@ -124,6 +124,7 @@ def test_real_radiographs_say_that_these_models_never_saw_any(smoke: Path, tmp_p
     summary = json.loads((copy / "summary.json").read_text())
     changed = {
         "dataset": "fracatlas",
+        "overlap": {"such_images": False, "by": "names", "images": None, "badge": ""},
         "note": "Abedeen et al. [x](http://evil.example)",
         "custom": True,
         "ranked": False,
@@ -135,7 +136,7 @@ def test_real_radiographs_say_that_these_models_never_saw_any(smoke: Path, tmp_p
         text = page.inner_text("body")
         assert "noted as not trained on such images" in text and "Abedeen et al." in text
         assert page.locator("a[href*=evil]").count() == 0, "text of a result file is never a link"
-        assert "custom run; self-reported" in cells(page)
+        assert "custom run; self-reported, and not verified" in cells(page)
         assert any("self-reported" in cell for cell in cells(page)), "a changed file is no longer ours"
 
 
@@ -164,7 +165,7 @@ def test_text_of_strangers_is_shown_as_it_is_and_asks_nobody(smoke: Path, tmp_pa
                     expect(page.get_by_role("combobox", name="Image")).to_have_value(case)
                     page.set_viewport_size({"width": 6000, "height": 1800})  # columns out of sight are not drawn
                     settle(page)
-                    assert {evil, f"{evil}; self-reported"} <= set(cells(page))
+                    assert {evil, f"{evil}; self-reported, and not verified"} <= set(cells(page))
                 assert page.locator("a[href*=evil], img[src*=evil]").count() == 0
     assert asked and all(url.startswith((address, address.replace("http", "ws"), "data:", "blob:")) for url in asked)
 

@@ -11,7 +11,8 @@ from typing import Any, cast
 import numpy as np
 import pytest
 from conftest import STARTERS, Command
-from fracbench import overlap, registry, tasks
+from fracbench import evaluating, overlap, registry, tasks
+from fracbench.apart import Limits, default_memory
 from fracbench.board import Board, read_board
 from fracbench.data import image_hash
 from fracbench.overlap import compare, listed_hashes
@@ -97,7 +98,7 @@ def test_what_sha256sum_prints_is_a_list(tmp_path: Path) -> None:
     [
         (None, "hashes.txt", "is not there, or no file; put it beside the YAML"),
         (None, "../../outside.txt", "leaves the submission's folder"),
-        (b"0" * 64 + b"\n" + b"A" * 64, "hashes.txt", "line 2 of"),
+        (b"0" * 64 + b"\n" + b"G" * 64, "hashes.txt", "line 2 of"),
         (b"\xff" * 200, "hashes.txt", "line 1 of"),
         (b"0" * 65, "hashes.txt", "does not begin with a SHA-256; write the 64 digits"),
         (b"\n" * 200, "hashes.txt", "is larger than"),
@@ -147,7 +148,7 @@ def test_a_run_finds_the_images_that_the_submission_lists(tmp_path: Path) -> Non
     seen = [image_hash(blobs.dataset, batch[0]) for batch in blobs.batches]
     submission = entry(tmp_path, "\n".join([*seen, *HASHES]).encode())
     (task,) = tasks.bind([submission], blobs, "cpu")
-    assert not tasks.run_submission(task, Silent()).failed and task.finished
+    assert not evaluating.run_submission(task, Limits(default_memory()), Silent()).failed and task.finished
     wanted = {"such_images": False, "by": "hashes", "images": 2, "badge": "trained on 2 of these 16 images"}
     for content in (task.folder.run(), task.folder.summary()):
         assert content is not None and content["overlap"] == wanted

@@ -26,7 +26,7 @@ def check_writable(folder: Path, option: str) -> None:
         raise InputError(f"{option} {folder}: cannot be written to ({error.strerror}); name another place") from error
 
 
-def beside(folder: Path, name: str, key: str) -> Path:
+def beside(folder: Path, name: str, key: str, advice: str = "put it beside the YAML") -> Path:
     """The file that a submission's YAML in ``folder`` names under ``key``.
 
     ``InputError`` where it is not there, not inside, or reached by a link.
@@ -38,7 +38,7 @@ def beside(folder: Path, name: str, key: str) -> Path:
         if outside or any((folder / part).is_symlink() for part in (given, *given.parents[:-1])):
             raise InputError(f"{key}: '{name}' leaves the submission's folder, or is a link; put the file itself there")
         if not path.is_file():
-            raise InputError(f"{key}: {path} is not there, or no file; put it beside the YAML")
+            raise InputError(f"{key}: {path} is not there, or no file; {advice}")
     except OSError as error:
         raise InputError(f"{key}: {path} cannot be read ({error.strerror}); put another file there") from error
     return path

@@ -32,7 +32,7 @@ def listed_hashes(entry: Entry) -> frozenset[str]:
     for number, line in enumerate(path.read_bytes().splitlines(), 1):
         word = line[:65].decode("ascii", "replace").partition(" ")[0].strip()
         if re.fullmatch(SHA256_PATTERN, word):
-            found.add(word)
+            found.add(word.lower())
         elif line.strip():
             raise InputError(
                 f"hashes: line {number} of {path} does not begin with a SHA-256; write the 64 digits that "

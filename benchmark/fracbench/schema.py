@@ -292,7 +292,7 @@ def _counted(value: object) -> object:
 
 
 Sha256 = Annotated[
-    str, BeforeValidator(_written_as_text), Field(pattern=SHA256_PATTERN), AfterValidator(str.lower)
+    str, Field(pattern=SHA256_PATTERN), BeforeValidator(_written_as_text), AfterValidator(str.lower)
 ]  # upper case, as some systems print it, is the same
 
 

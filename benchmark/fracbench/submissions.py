@@ -143,7 +143,7 @@ def _check_weights(entry: Entry) -> None:
 
 
 def _beside(folder: Path, weights: Weights) -> Path:
-    path = beside(folder, str(weights.file), "weights")
+    path = beside(folder, str(weights.file), "weights", "save it there with safetensors' save_file")
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
