@@ -16,9 +16,9 @@ from fracbench.cells import compute
 from fracbench.contracts import Unsupported
 from fracbench.errors import InputError
 from fracbench.models import guard
-from fracbench.plan import Job, seed_of
+from fracbench.plan import Cell, Job, seed_of
 from fracbench.resolving import resolve
-from fracbench.runner import Outcome, evaluate_model, record_of
+from fracbench.runner import Outcome, evaluate_model, read_back, record_of
 from fracbench.schema import BenchmarkSpec
 from fracbench.store import ResultFolder
 from fracbench.summary import summarise
@@ -297,3 +297,32 @@ def test_an_attack_that_does_not_know_the_norm_is_a_failed_cell() -> None:
         "failed"
     }
     assert not summary["ranked"] and np.isnan(summary["attacks"]["choosy"]["robust_balanced_accuracy"])
+
+
+def test_what_was_finished_of_a_model_that_was_given_up_is_read_back_and_never_ranked(tmp_path: Path) -> None:
+    job, where = resolve(spec(adaptive={"name": "adaptive", "params": {"steps": 2}})), folder(tmp_path)
+    whole, _ = evaluate(job, where)
+    cells = [cell for batch in range(len(job.batches)) for cell in job.cells(batch)]
+    lost = {cells[1]: "its process died of SIGKILL"}
+    known = {"identity": {"model": "bright"}, "lost": lost, "reason": "not tried"}
+    found = read_back(job, where, **known, answering=False)
+    assert [cell["error"] for cell in found.failed] == ["not tried"], "all was finished, but it never came to an end"
+    frames_equal_but_for(whole, found, cells[-1])
+    summary = summarise(record_of(FIELDS, job, found, ENV, "id"), found.tables)
+    assert not summary["ranked"]
+    asked = read_back(job, where, **known, answering=True)
+    answering = sum(len(job.answering(batch)) for batch in range(len(job.batches)))
+    assert len(asked.failed) == answering and {cell["attack"] for cell in asked.failed} == {"adaptive"}
+    where.cells.remove()
+    nothing = read_back(job, where, **known, answering=False)
+    assert len(nothing.failed) == len(cells)
+    assert {cell["error"] for cell in nothing.failed} == {"not tried", "its process died of SIGKILL"}
+
+
+def frames_equal_but_for(first: Outcome, second: Outcome, cell: Cell) -> None:
+    rows = first.tables["alignment"]
+    at = rows.image.isin([])
+    if cell.kind == "explain":
+        at = (rows.explainer == cell.explainer) & (rows.attack == cell.attack)
+    both = rows[~at].merge(second.tables["alignment"], on=["image", "attack", "explainer"], suffixes=("", "_again"))
+    assert len(both) and (both.hit.fillna(-1) == both.hit_again.fillna(-1)).all()

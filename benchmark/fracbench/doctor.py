@@ -56,6 +56,7 @@ class Doctor:
 
     def findings(self) -> Iterator[Finding]:
         """All findings, as they are made. A model that cannot be built has one, and no more can be said."""
+        yield from self._card()
         yield self._hash()
         try:
             yield self._logits()
@@ -68,6 +69,15 @@ class Doctor:
                 yield from check()
             except InputError as error:
                 yield Finding("fail", check.__name__[1:], "; ".join(error.faults))
+
+    def _card(self) -> Iterator[Finding]:
+        submission = self.task.entry.submission
+        if "Your Name" in submission.authors:
+            yield Finding(
+                "warn", "authors", "still 'Your Name', as `init` wrote it; the board shows who made the model"
+            )
+        if submission.training.data == "not stated":
+            yield Finding("warn", "training", "data is 'not stated'; name what it was trained on, such as fracatlas")
 
     def _hash(self) -> Finding:
         weights, found = self.task.entry.submission.weights, self.task.weights
@@ -188,7 +198,11 @@ class Doctor:
                 yield Finding("fail", name, f"{type(error).__name__}: {error}")
                 continue
             if explained.blank.all():
-                yield Finding("warn", name, "its maps are blank, which score 0; does the gradient reach the image?")
+                yield Finding(
+                    "warn",
+                    name,
+                    "blank on two images, which scores 0: nothing speaks for a fracture, or no gradient gets there",
+                )
             elif "layer" in explained.notes:
                 yield Finding("pass", name, f"reads the layer {explained.notes['layer']}, {explained.grid}")
 

@@ -151,7 +151,7 @@ def run_submission(task: Task, limits: Limits, progress: Progress) -> Outcome:
 def _evaluated(task: Task, limits: Limits, progress: Progress) -> Outcome:
     lost: dict[Cell, str] = {}
     heard = _Heard(progress)
-    while True:
+    for _ in range(DEATHS):
         heard.seen, heard.under_way = 0, None
         work = partial(inside.evaluate, task, limits.seconds, dict(lost))
         try:
@@ -162,10 +162,9 @@ def _evaluated(task: Task, limits: Limits, progress: Progress) -> Outcome:
             reason = str(error)
         if heard.under_way is not None:
             lost[heard.under_way] = reason
-        if heard.under_way is None or len(lost) == DEATHS:
-            progress.note(f"given up: {task.entry.name}: {reason}")
-            given_up = f"not tried, for the model was given up: {reason}"
-            return read_back(task.job, task.folder, task.cell_identity, lost, given_up)
+    progress.note(f"given up: {task.entry.name}: {reason}")
+    given_up = f"not tried, for the model was given up: {reason}"
+    return read_back(task.job, task.folder, task.cell_identity, lost, given_up, answering=heard.answering)
 
 
 def _with_third_parties(
@@ -187,8 +186,9 @@ def _with_third_parties(
     rows: list[pd.DataFrame] = []
     if counted:
         try:
-            work = partial(inside.answers, task, counted, run["random"])
-            rows = apart(work, limits, limits.seconds or BETWEEN_CELLS, _ignore, _modules(task))
+            patience = limits.seconds or BETWEEN_CELLS
+            work = partial(inside.answers, task, counted, run["random"], patience)
+            rows = apart(work, limits, patience, _ignore, _modules(task))
         except Died as error:
             raise InputError(f"{task.entry.name}: its answers to images of third parties: {error}") from error
     return {**run, "third_party": records}, {**tables, "predictions": pd.concat([own, *rows], ignore_index=True)}

@@ -87,10 +87,13 @@ def verify(task: Task, run: Mapping[str, Any], cells: int, seed: int, tell: Tell
     return comparing.verify(task, run, cells, seed, tell)
 
 
-def answers(task: Task, sent: Sequence[Sent], random: bool, tell: Tell) -> list[pd.DataFrame]:
+def answers(task: Task, sent: Sequence[Sent], random: bool, seconds: float, tell: Tell) -> list[pd.DataFrame]:
     """The model's answers to images of third parties."""
-    model = prepared(task)
-    return [third_party.verified(of, task.job, model, task.device, random) for of in sent]
+    model, rows = prepared(task), []
+    for of in sent:
+        tell(PATIENCE, seconds)
+        rows.append(third_party.verified(of, task.job, model, task.device, random))
+    return rows
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,10 @@ def listings(kind: str) -> list[Listing]:
 def check_name(kind: str, name: str) -> None:
     """Raise ``InputError`` with the nearest name where no such plugin is registered; nothing is imported."""
     if name not in names(kind):
-        raise InputError(f"unknown {kind[:-1]} '{name}'.{did_you_mean(name, names(kind))} See `fracbench list {kind}`.")
+        hint = did_you_mean(name, names(kind))
+        if kind == "models" and not hint:
+            hint = f" An architecture is a parameter: name: timm, params: {{architecture: {name}}}."
+        raise InputError(f"unknown {kind[:-1]} '{name}'.{hint} See `fracbench list {kind}`.")
 
 
 def refs(kind: str, given: Sequence[str | PluginRef], known: Iterable[PluginRef] = ()) -> tuple[PluginRef, ...]:

@@ -139,15 +139,22 @@ def _tell_blank(tables: Mapping[str, pd.DataFrame], progress: Progress) -> None:
 
 
 def read_back(
-    job: Job, folder: ResultFolder, identity: Mapping[str, Any], lost: Mapping[Cell, str], reason: str
+    job: Job, folder: ResultFolder, identity: Mapping[str, Any], lost: Mapping[Cell, str], reason: str, answering: bool
 ) -> Outcome:
-    """What is finished of a model that is not evaluated further; all else has failed, for the ``reason`` given."""
+    """What is finished of a model that is not evaluated further; all else has failed, for the ``reason`` given.
+
+    ``answering``: whether a flag had asked for the adaptive attack. The last cell has failed whatever was finished: the
+    model never came to an end.
+    """
     collected, known = _Collected(), {**job.identity(), **identity}
-    for batch, samples in enumerate(job.batches):
-        for cell in job.cells(batch):
-            failed = CellResult(cell_record(cell, len(samples), lost.get(cell, reason)))
-            collected.add(folder.cells.read(_named(known, cell)) or failed)
-    return _outcome(collected, job, list(job.attacks), random=False)
+    batches = range(len(job.batches))
+    cells = [cell for batch in batches for cell in job.cells(batch)]
+    cells += [cell for batch in batches for cell in job.answering(batch)] if answering else []
+    for cell in cells:
+        failed = CellResult(cell_record(cell, len(job.batches[cell.batch]), lost.get(cell, reason)))
+        finished = None if cell == cells[-1] else folder.cells.read(_named(known, cell))
+        collected.add(finished or failed)
+    return _outcome(collected, job, [*job.attacks, *([ADAPTIVE] if answering else [])], random=False)
 
 
 def _named(known: Mapping[str, Any], cell: Cell) -> dict[str, Any]:

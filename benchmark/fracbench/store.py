@@ -22,6 +22,7 @@ from fracbench.errors import InputError
 from fracbench.files import cache_dir, write_atomic
 from fracbench.schema import SCHEMA_VERSION
 
+LARGEST_JSON = 16 * 2**20  # bytes; a full run of a thousand images writes some five
 TABLES = ("images", "predictions", "alignment", "gallery")
 
 
@@ -120,6 +121,8 @@ class ResultFolder:
         file = self.path / name
         if not file.is_file():
             return None
+        if file.stat().st_size > LARGEST_JSON:
+            raise InputError(f"{file}: larger than {LARGEST_JSON // 2**20} MiB; delete it and run again")
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
         except (ValueError, OSError, RecursionError) as error:
@@ -143,7 +146,7 @@ class ResultFolder:
             return pd.read_parquet(file)
         except FileNotFoundError:
             raise InputError(f"{file}: missing; run again") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, NotImplementedError, MemoryError) as error:
             raise InputError(f"{file}: cannot be read ({error}); delete it and run again") from None
 
     def gallery(self) -> pd.DataFrame:
@@ -154,8 +157,13 @@ class ResultFolder:
         return CellFolder(self.path / "cells")
 
     def _seal(self, run: Mapping[str, Any]) -> str:
+        return keyed_digest(self._content(run))
+
+    def _content(self, run: Mapping[str, Any]) -> dict[str, Any]:
+        """All that a seal stands for, and whose it is: results do not count in another submission's folder."""
         unsealed = {key: value for key, value in run.items() if key != "seal"}
-        return keyed_digest({"run": unsealed, "summary": self._json("summary.json"), "tables": self._hashes()})
+        files = {"run": unsealed, "summary": self._json("summary.json"), "tables": self._hashes()}
+        return {"place": [self.submission, self.spec], **files}
 
     def _hashes(self) -> dict[str, str]:
         found = {}
@@ -168,7 +176,7 @@ class ResultFolder:
     def self_reported(self) -> bool:
         """Whether these files were not written by this user's fracbench."""
         run = self.run()
-        return run is None or not hmac.compare_digest(str(run.get("seal", "")), self._seal(run))
+        return run is None or not _same(run.get("seal", ""), self._seal(run))
 
     def stamp(self, facts: Mapping[str, Any]) -> Path:
         """Note that these very files were verified by this user's fracbench; the file it is noted in."""
@@ -177,10 +185,7 @@ class ResultFolder:
         return file
 
     def _stamped(self, facts: Mapping[str, Any]) -> dict[str, Any]:
-        run = self.run() or {}
-        content = {key: value for key, value in run.items() if key != "seal"}
-        files = {"run": content, "summary": self._json("summary.json"), "tables": self._hashes()}
-        return {"verified": dict(facts), **files}
+        return {"verified": dict(facts), **self._content(self.run() or {})}
 
     @property
     def verified(self) -> dict[str, Any] | None:
@@ -188,7 +193,7 @@ class ResultFolder:
         try:
             found = json.loads((self.path / "verified.json").read_text(encoding="utf-8"))
             facts = {key: value for key, value in found.items() if key != "seal"}
-            genuine = hmac.compare_digest(str(found["seal"]), keyed_digest(self._stamped(facts)))
+            genuine = _same(found["seal"], keyed_digest(self._stamped(facts)))
         except (OSError, ValueError, KeyError, AttributeError, RecursionError):
             return None
         return facts if genuine else None
@@ -213,6 +218,10 @@ class ResultFolder:
             write_atomic(self.path / "run.json", _json_bytes(run | {"seal": self._seal(run)}))
 
 
+def _same(seal: object, ours: str) -> bool:
+    return hmac.compare_digest(str(seal).encode(), ours.encode())
+
+
 def same_json(one: Any, other: Any) -> bool:
     """Whether two summaries or records say the same once written."""
     return json.loads(_json_bytes(one)) == json.loads(_json_bytes(other))
@@ -233,8 +242,14 @@ def _finite(content: Any) -> Any:
     return content.item() if isinstance(content, np.generic) else content
 
 
+def linked(path: Path, root: Path) -> bool:
+    """Whether a link leads from ``root`` to ``path`` below it: what a stranger could point elsewhere."""
+    below = path.relative_to(root)
+    return any((root / part).is_symlink() for part in (below, *list(below.parents)[:-1]))
+
+
 def find_results(submissions: Path, results: Path | None) -> list[ResultFolder]:
-    """All result folders: below ``results`` where it is given, and beside the submissions.
+    """All result folders: below ``results`` where it is given, and beside the submissions; none that is a link.
 
     Where both hold the same run of a submission, the one below ``results`` counts: nobody has two rows.
     """
@@ -242,6 +257,8 @@ def find_results(submissions: Path, results: Path | None) -> list[ResultFolder]:
     places = ([(results, "*/*")] if results is not None else []) + [(submissions, "*/results/*")]
     for root, pattern in places:
         for path in sorted(root.glob(pattern)):
+            if linked(path, root):
+                continue
             if path.is_dir() and ((path / "summary.json").exists() or (path / "cells").is_dir()):
                 owner = path.parent.parent.name if pattern.endswith("results/*") else path.parent.name
                 found.setdefault((owner, path.name), ResultFolder(path, owner, path.name))

@@ -60,7 +60,9 @@ def results_dir(submissions: Path, name: str, results: Path | None) -> Path:
 
 
 def read_entry(file: Path, submissions: Path, results: Path | None) -> Entry:
-    """Read one ``submission.yaml``; its name must be its folder's."""
+    """Read one ``submission.yaml``; its name must be its folder's, and neither may be a link."""
+    if file.is_symlink() or file.parent.is_symlink():
+        raise InputError(f"{file}: is reached by a link; put the files themselves there")
     submission = read(file, Submission)
     if submission.name != file.parent.resolve().name:
         fault = f"name '{submission.name}' must equal its folder's name '{file.parent.name}'; rename one of them"
@@ -140,6 +142,17 @@ def _check_weights(entry: Entry) -> None:
     """What shows without a download."""
     if entry.submission.weights and entry.submission.weights.file:
         weights_file(entry)
+
+
+def missing_files(entries: Sequence[Entry]) -> dict[str, list[str]]:
+    """Faults of weights beside their YAML, by submission: known before any image is read."""
+    faults = {}
+    for entry in entries:
+        try:
+            _check_weights(entry)
+        except InputError as error:
+            faults[entry.name] = [f"{entry.folder / 'submission.yaml'}: {fault}" for fault in error.faults]
+    return faults
 
 
 def _beside(folder: Path, weights: Weights) -> Path:

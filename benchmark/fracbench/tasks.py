@@ -14,6 +14,7 @@ from fracbench.errors import InputError
 from fracbench.models import Guarded
 from fracbench.overlap import compare, listed_hashes
 from fracbench.plan import Job
+from fracbench.schema import THIRD_PARTY
 from fracbench.store import ResultFolder, digest
 from fracbench.submissions import Entry, file_hash, load_model, weights_file
 
@@ -73,6 +74,7 @@ def bound(entries: Iterable[Entry], job: Job, device: str) -> tuple[list[Task], 
             registry.load("models", entry.submission.model.name)
             overlap = compare(entry.submission.training, job, listed_hashes(entry))
             _keep_apart(job, entry)
+            _no_links(job, entry)
         except InputError as error:
             faults[entry.name] = [f"{entry.folder / 'submission.yaml'}: {fault}" for fault in error.faults]
             continue
@@ -90,18 +92,25 @@ def _keep_apart(job: Job, entry: Entry) -> None:
                 raise InputError(f"the secret {file} lies in {folder}, which is handed on; move it to another folder")
 
 
-def claim(tasks: Iterable[Task]) -> None:
-    """Make the results folders; ``InputError`` for those that cannot be written to."""
-    faults = []
+def _no_links(job: Job, entry: Entry) -> None:
+    """Nothing is written, or deleted, where a link inside a submission leads."""
+    for part in ("", job.folder_name, f"{job.folder_name}/cells", f"{job.folder_name}/{THIRD_PARTY}"):
+        if (path := entry.results / part).is_symlink():
+            raise InputError(f"{path} is a link; results are written where they lie, so remove it")
+
+
+def claim(tasks: Iterable[Task]) -> dict[str, list[str]]:
+    """Make the results folders; the faults of those that cannot be written to, by submission."""
+    faults = {}
     for task in tasks:
         try:
             task.folder.path.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=task.folder.path):
                 pass
         except OSError as error:
-            faults.append(f"{task.folder.path}: cannot be written to ({error.strerror}); pass another --results DIR")
-    if faults:
-        raise InputError(*faults)
+            fault = f"{task.folder.path}: cannot be written to ({error.strerror}); pass another --results DIR"
+            faults[task.entry.name] = [fault]
+    return faults
 
 
 def finished_run(task: Task, again: str, ours: bool = True) -> dict[str, Any]:

@@ -46,6 +46,9 @@ _WRITE = {
 }
 
 
+_ADVICE = {"character '\\t'": "; use spaces", "mapping values": "; put a text that holds ': ' in quotes"}
+
+
 def _phrase(error: dict[str, Any], model: type[BaseModel]) -> str:
     key = ".".join(f"{step:.80}" if isinstance(step, str) else str(step) for step in error["loc"]) or "the file"
     if error["type"] == "extra_forbidden":
@@ -59,6 +62,8 @@ def _phrase(error: dict[str, Any], model: type[BaseModel]) -> str:
         return f"{key}: '{error['input']!s:.80}' is not allowed; {advice}"
     if error["type"] == "tuple_type":
         return f"{key}: '{error['input']!s:.80}' is not a list; write [{error['input']!s:.80}]"
+    if error["input"] is None:
+        return f"{key}: is empty; write something, or take the key out"
     if error["type"] == "string_type":
         return f"{key}: '{error['input']!s:.80}' is not text; put it in quotes"
     if error["type"] in ("too_long", "too_short") and isinstance(error["input"], str):
@@ -111,7 +116,8 @@ def read(path: Path, model: type[M]) -> M:
     except yaml.YAMLError as error:
         mark, problem = getattr(error, "problem_mark", None), str(getattr(error, "problem", None) or error)
         if not isinstance(error, NotPlain):
-            problem = f"not valid YAML: {problem}" + ("; use spaces" if "character '\\t'" in problem else "")
+            advice = next((words for sign, words in _ADVICE.items() if sign in problem), "")
+            problem = f"not valid YAML: {problem}{advice}"
         raise InputError(f"{path}:{mark.line + 1 if mark else 1}: {problem}") from None
     found = list(faults(node)) if node is not None else []
     if node is not None and not found:

@@ -16,6 +16,7 @@ from fracbench.cli._common import (
     submissions_option,
     where,
 )
+from fracbench.errors import InputError
 
 
 @click.command()
@@ -38,12 +39,14 @@ def doctor(
     from fracbench.doctor import Finding
     from fracbench.environment import pick_device
     from fracbench.resolving import resolve
-    from fracbench.submissions import default_dir, discover
+    from fracbench.submissions import default_dir, discover, missing_files
 
     device = pick_device(device)
     spec = specs.load(benchmark)
     folder = submissions or default_dir()
     entries = discover(folder, None, [name])
+    if faults := missing_files(entries):
+        raise InputError(*faults[name])
     job = resolve(spec, data=data)
     (task,) = tasks.bind(entries, job, device)
     failed = False

@@ -54,7 +54,7 @@ def validate(files: tuple[Path, ...]) -> None:
         wrong = faults_of(file)
         faults += wrong
         if not wrong:
-            click.echo(f"{file}: good; weights are downloaded, and tried on the model, when it is run")
+            click.echo(f"{file}: good in form; `fracbench doctor` builds the model and tries its weights")
             submission = read_entry(file, file.parent.parent, None).submission
             benchmark = DEFAULT if DEFAULT in submission.benchmarks else submission.benchmarks[0]
             entered.setdefault((file.parent.parent, benchmark), []).append(submission.name)
@@ -62,7 +62,8 @@ def validate(files: tuple[Path, ...]) -> None:
         raise InputError(*faults)
     for (folder, benchmark), names in entered.items():
         of = "" if benchmark == DEFAULT else f" --benchmark {benchmark}"
-        click.echo(f"next: fracbench run {' '.join(names)}{of}{where(folder)}")
+        command = "doctor" if len(names) == 1 else "run"
+        click.echo(f"next: fracbench {command} {' '.join(names)}{of}{where(folder)}")
 
 
 def _yaml_files(path: Path, folder: Path) -> list[Path]:
@@ -71,7 +72,10 @@ def _yaml_files(path: Path, folder: Path) -> list[Path]:
         path = folder / path
     if not path.exists() and path.name == str(path):
         names = [file.parent.name for file in folder.glob("*/submission.yaml")]
-        raise InputError(f"{path}: no such file, nor a submission in {folder}.{did_you_mean(path.name, names)}")
+        hint = did_you_mean(path.name, names)
+        raise InputError(
+            f"{path}: no such file, nor a submission in {folder}.{hint} It has: {', '.join(sorted(names))}"
+        )
     if path.is_dir():
         inside = sorted(path.glob("*/submission.yaml"))
         return [path / "submission.yaml"] if (path / "submission.yaml").exists() or not inside else inside

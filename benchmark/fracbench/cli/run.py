@@ -73,7 +73,7 @@ def run(
     """
     from fracbench import specs
     from fracbench.files import cache_dir, check_writable
-    from fracbench.submissions import default_dir, survey
+    from fracbench.submissions import default_dir, missing_files, survey
 
     if bool(names) == everything:
         raise InputError("name submissions to run, or pass --all (not both)")
@@ -96,6 +96,10 @@ def run(
             entries,
             f"no submission enters {spec.name}; list it under benchmarks in a submission.yaml, or try --limit 12",
         )
+    faults = missing_files(entries)
+    left_out.add(faults)
+    entries = [entry for entry in entries if entry.name not in faults]
+    left_out.unless(entries)
 
     from fracbench import data as radiographs
     from fracbench import evaluating, printing, tasks
@@ -131,11 +135,13 @@ def run(
         faults = evaluating.check(pending, held)
         left_out.add(faults)
         pending = [task for task in pending if task.entry.name not in faults]
-        tasks.claim(pending)
+        faults = tasks.claim(pending)
+        left_out.add(faults)
+        pending = [task for task in pending if task.entry.name not in faults]
     left_out.unless([*done, *pending])
     failures = _run_tasks(pending, job, held) if pending else []
     for line in failures:
-        click.echo(f"failed cells of {line}", err=True)
+        click.echo(f"failed: {line}", err=True)
     printing.print_board(read_board(*places(submissions, results)), spec.name)
     click.echo(f"next: fracbench leaderboard{repeated(submissions=submissions, results=results)}")
     return 1 if failures else left_out.status
@@ -176,7 +182,12 @@ def _run_tasks(pending: list[Any], job: Any, held: Any) -> list[str]:
         for task in pending:
             progress.submission = task.entry.name
             faults: dict[str, dict[str, list[str]]] = {}
-            for cell in run_submission(task, held, progress).failed:
+            try:
+                outcome = run_submission(task, held, progress)
+            except (InputError, OSError) as fault:  # of its files, or the disk: others go on
+                lines.append(f"{task.entry.name}: nothing is written: {fault}; what is finished is kept")
+                continue
+            for cell in outcome.failed:
                 where = f"{cell['explainer']} on {cell['attack']}".removeprefix(" on ")
                 faults.setdefault(cell["error"], {}).setdefault(f"batch {cell['batch']}", []).append(where)
             for error, by_batch in faults.items():

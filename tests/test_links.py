@@ -1,0 +1,81 @@
+"""Nothing is written, read or ranked where a link inside a submission leads, and results count in one place alone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from fracbench.board import read_board
+from fracbench.store import ResultFolder
+from test_cli import TINY, call, refused, submissions
+
+NAME = "phantom-resnet-standard"
+COMMON = ("--benchmark", "smoke", "--limit", "4", "--budget", "0.1")
+
+
+@pytest.mark.parametrize("part", ["results", "results/smoke-custom", "results/smoke-custom/cells"])
+def test_a_run_writes_and_deletes_nothing_behind_a_link(part: str, tmp_path: Path) -> None:
+    folder = submissions(tmp_path, TINY)
+    outside = tmp_path / "outside"
+    (outside / "smoke-custom" / "cells").mkdir(parents=True)
+    for place in (outside, outside / "smoke-custom", outside / "smoke-custom" / "cells"):
+        (place / "precious.txt").write_text("mine")
+    link = folder / "tiny" / part
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(outside.joinpath(*Path(part).parts[1:]))
+    before = {path: path.read_bytes() for path in outside.rglob("*") if path.is_file()}
+    refused(call("run", "tiny", *COMMON, "--submissions", folder), "is a link; results are written where they lie")
+    assert {path: path.read_bytes() for path in outside.rglob("*") if path.is_file()} == before
+
+
+def test_a_linked_submission_is_refused(tmp_path: Path) -> None:
+    folder = submissions(tmp_path, TINY)
+    (tmp_path / "there").mkdir()
+    shutil.move(folder / "tiny", tmp_path / "there" / "tiny")
+    (folder / "tiny").symlink_to(tmp_path / "there" / "tiny")
+    refused(
+        call("run", "tiny", *COMMON, "--submissions", folder), "is reached by a link; put the files themselves there"
+    )
+
+
+def test_results_do_not_count_in_another_submissions_folder(smoke: Path, tmp_path: Path) -> None:
+    good = tmp_path / "submissions" / NAME / "results" / "smoke"
+    shutil.copytree(smoke / NAME / "smoke", good)
+    shutil.copytree(good, tmp_path / "submissions" / "copied" / "results" / "smoke")
+    linked = tmp_path / "submissions" / "linked" / "results"
+    linked.parent.mkdir()
+    linked.symlink_to(good.parent)
+    ResultFolder(good, NAME, "smoke").stamp({"date": "2026", "cells": []})
+    shutil.copy(good / "verified.json", tmp_path / "submissions" / "copied" / "results" / "smoke" / "verified.json")
+    rows = {row["submission"]: row for row in read_board(tmp_path / "submissions", None).rows}
+    assert set(rows) == {NAME, "copied"}, "a link is no result"
+    assert rows[NAME]["ranked"] and rows[NAME]["verified"]
+    assert not rows["copied"]["ranked"] and rows["copied"]["self_reported"] and not rows["copied"]["verified"]
+
+
+@pytest.mark.parametrize(
+    "spoil, says",
+    [
+        (lambda place: (place.parent.parent / "results").write_text("a file"), "cannot be written to"),
+        (lambda place: (place / "predictions.parquet" / "x").mkdir(parents=True), "nothing is written"),
+        (lambda place: _write(place / "run.json", json.dumps({"schema_version": 4, "seal": "é", "cells": []})), ""),
+        (lambda place: _write(place / "run.json", "[" + "[]," * 6_000_000 + "[]]"), ""),
+    ],
+)
+def test_files_of_one_submission_stop_no_other(spoil, says: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    folder = submissions(tmp_path, TINY)
+    (folder / "evil").mkdir()
+    (folder / "evil" / "submission.yaml").write_text(TINY.replace("name: tiny", "name: evil"))
+    place = folder / "evil" / "results" / "smoke-custom"
+    spoil(place)
+    result = call("run", "--all", *COMMON, "--submissions", folder)
+    assert result.exit_code == (1 if says else 0), result.output
+    assert "Traceback" not in result.output and says in result.output
+    assert (folder / "tiny" / "results" / "smoke-custom" / "run.json").is_file()
+
+
+def _write(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
