@@ -38,6 +38,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """A file server on this machine, reached past any proxy."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("FRACBENCH_LOCAL_URLS", "1")
     made = Server()
     yield made
     made.close()

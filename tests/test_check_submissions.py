@@ -110,6 +110,35 @@ def test_a_strangers_name_is_no_option_and_no_code(repository: Repository) -> No
     assert "validate|--|submissions/$(touch pwned)|" in called and not list(repository.folder.rglob("pwned"))
 
 
+@pytest.mark.parametrize("commit", [True, False])
+def test_links_are_refused_and_not_followed(repository: Repository, commit: bool) -> None:
+    repository.write("docs/evil/submission.yaml")
+    repository.write("submissions/well/submission.yaml")
+    (repository.folder / "submissions" / "evil").symlink_to("../docs/evil")
+    shutil.rmtree(repository.folder / "submissions" / "old")
+    (repository.folder / "submissions" / "old").symlink_to("../docs/evil")
+    (repository.folder / "submissions" / "inner").mkdir()
+    (repository.folder / "submissions" / "inner" / "submission.yaml").symlink_to("../../docs/evil/submission.yaml")
+    (repository.folder / "submissions" / "a\nb").symlink_to("nowhere")
+    if commit:
+        repository.commit()
+    status, called, printed = repository.check()
+    assert status == 2 and called == calls("well"), "the others are checked"
+    assert sorted(printed.splitlines()) == [
+        f"error: {name} is a link, or another repository; put a folder with the files themselves there"
+        for name in (r"$'submissions/a\nb'", "submissions/evil", "submissions/inner/submission.yaml", "submissions/old")
+    ]
+
+
+def test_a_folder_of_submissions_that_is_a_link_is_refused(repository: Repository) -> None:
+    (repository.folder / "submissions").rename(repository.folder / "elsewhere")
+    (repository.folder / "submissions").symlink_to("elsewhere")
+    repository.commit()
+    status, called, printed = repository.check()
+    assert status == 2 and not called and printed.startswith("error: submissions is a link")
+    assert len(printed.splitlines()) == 1
+
+
 def test_a_base_that_is_not_there_is_one_line(repository: Repository) -> None:
     for base in ("nowhere", "--output=x"):
         status, called, printed = repository.check(base)

@@ -93,6 +93,11 @@ def test_what_sha256sum_prints_is_a_list(tmp_path: Path) -> None:
     assert listed_hashes(entry(tmp_path, content)) == set(HASHES[:2])
 
 
+def test_hashes_in_capitals_are_the_same(tmp_path: Path) -> None:
+    found = listed_hashes(entry(tmp_path, HASHES[0].upper().encode()))
+    assert found == {HASHES[0]} and compare(Training(data="x"), job(), found)["images"] == 1
+
+
 @pytest.mark.parametrize(
     "content, name, says",
     [

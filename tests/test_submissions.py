@@ -163,7 +163,15 @@ def test_a_huge_or_binary_file_is_no_submission(tmp_path: Path) -> None:
             read(file, Submission)
 
 
-def test_a_hash_in_capitals_and_a_local_address_will_do() -> None:
+def test_a_local_address_needs_the_users_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FRACBENCH_LOCAL_URLS", raising=False)
+    for url in ("http://127.0.0.1:8000/w", "http://localhost/w"):
+        with pytest.raises(ValueError, match=r"leads to this machine; .* set FRACBENCH_LOCAL_URLS=1 if it is yours"):
+            Weights(url=url, sha256="a" * 64, size=1)
+
+
+def test_a_hash_in_capitals_and_a_local_address_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRACBENCH_LOCAL_URLS", "1")
     assert Weights(file="w", sha256="AB" * 32).sha256 == "ab" * 32
     for url in ("https://a.org/w", "http://127.0.0.1:8000/w", "http://localhost/w"):
         assert Weights(url=url, sha256="a" * 64, size=1).url == url

@@ -19,6 +19,8 @@ def once_for_all(job: Job, what: list[object], compute: Callable[[], pd.DataFram
     metrics = [registry.load("metrics", name) for name in job.spec.metrics]
     identity = {**job.identity(), "what": what, "versions": versions(), "code": code_of([job.dataset, *metrics])}
     file = cache_dir() / "once" / f"{keyed_digest(identity)[:40]}.parquet"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.parent.chmod(0o700)  # a private track's reference masks are among them; an older folder may stand open
     try:
         return pd.read_parquet(file)
     except (OSError, ValueError):

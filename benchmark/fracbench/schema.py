@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated, Any, Literal
@@ -275,9 +276,16 @@ def _written_as_text(value: object) -> object:
     return value
 
 
+def local_urls() -> bool:
+    """Whether the user lets submissions name servers on this machine and in its network."""
+    return os.environ.get("FRACBENCH_LOCAL_URLS") == "1"
+
+
 def _fetchable(url: str) -> str:
     parts = urlsplit(url)
     local = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost")
+    if local and not local_urls():
+        raise ValueError("leads to this machine; write https://HOST/FILE, or set FRACBENCH_LOCAL_URLS=1 if it is yours")
     if not parts.hostname or (parts.scheme != "https" and not local):
         raise ValueError("is no https address; write https://HOST/FILE")
     if parts.username is not None:
@@ -299,7 +307,8 @@ Sha256 = Annotated[
 class Weights(_Written):
     """A safetensors file, or a state dict that loads with ``weights_only=True``: beside the YAML, or at a url.
 
-    ``size`` is in bytes. A url needs ``sha256`` and ``size``; it is https, or http on this very machine.
+    ``size`` is in bytes. A url needs ``sha256`` and ``size``; it is https; http on this very machine where the
+    environment variable ``FRACBENCH_LOCAL_URLS`` is 1.
     """
 
     file: str | None = Field(

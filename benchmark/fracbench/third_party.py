@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,8 @@ from fracbench.threat import distance
 
 KEPT = re.compile(r"(?P<number>\d{4,})-(?P<by>[a-z0-9-]+)-[0-9a-f]{12}\.npz")
 LONGEST_ID = 1000  # characters
+MEMBERS = ("ids.npy", "images.npy")
+OVERHEAD = 2**20  # bytes of an archive beside its arrays
 
 
 @dataclass(frozen=True)
@@ -62,39 +65,67 @@ def read(file: Path, by: str, job: Job) -> Sent:
     if not file.is_file():
         raise InputError(f"{file}: no such file; it is written by numpy.savez(FILE, ids=..., images=...)")
     try:
+        if file.stat().st_size > size * (8 * side**2 + 4 * LONGEST_ID) + OVERHEAD:
+            raise InputError(f"{file}: is larger than {size} images can be; give one for each of at most {size}")
         with zipfile.ZipFile(file) as archive:
-            there = {name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")}
-            lacking = " and ".join(sorted({"ids", "images"} - there))
+            lacking = " and ".join(name.removesuffix(".npy") for name in MEMBERS if name not in archive.namelist())
             if lacking:
                 raise InputError(f"{file}: no array {lacking}; save it with numpy.savez(FILE, ids=..., images=...)")
-            ids_shape, ids_type = _header(archive, "ids")
-            if len(ids_shape) != 1 or ids_type.kind != "U" or ids_type.itemsize > 4 * LONGEST_ID:
-                raise InputError(f"{file}: ids are {ids_type} {ids_shape}; give one text for each image")
-            shape, kind = _header(archive, "images")
-            if kind.kind != "f" or not (len(shape) == 3 or (len(shape) == 4 and shape[1] == 1)):
-                raise InputError(f"{file}: images are {kind} {shape}; give floats of shape (n, height, width)")
-            if shape[-2:] != (side, side):
-                raise InputError(
-                    f"{file}: images are {shape[-2]} x {shape[-1]} pixels; {job.spec.name} has {side} x {side}"
-                )
-            if not 0 < shape[0] <= size or ids_shape != shape[:1]:
-                raise InputError(
-                    f"{file}: {ids_shape[0]} ids for {shape[0]} images; give one text for each of at most {size}"
-                )
-        with np.load(file, allow_pickle=False) as content:
-            ids, images = content["ids"], content["images"]
+            if sorted(archive.namelist()) != list(MEMBERS):
+                raise InputError(f"{file}: holds more than ids and images, each once; leave the rest out")
+            with _Member(archive, "ids.npy") as ids, _Member(archive, "images.npy") as images:
+                _check_kinds(file, ids, images, size, job)
+                names = tuple(ids.content().tolist())
+                with np.errstate(all="ignore"):  # what is not finite is refused with the ids at hand
+                    pixels = images.content().reshape(-1, side, side).astype(np.float32)
     except InputError:
         raise
     except Exception as error:  # whatever a strange file makes of the reader
-        raise InputError(f"{file}: cannot be read as .npz ({error}); save it with numpy.savez") from None
-    return Sent(by, file_hash(file), tuple(ids.tolist()), images.reshape(-1, side, side).astype(np.float32))
+        said = " ".join(f"{error}".split())[:200]
+        raise InputError(f"{file}: cannot be read as .npz ({said}); save it with numpy.savez") from None
+    return Sent(by, file_hash(file), names, pixels)
 
 
-def _header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    with archive.open(f"{name}.npy") as member:
-        reader = npy.read_array_header_1_0 if npy.read_magic(member) == (1, 0) else npy.read_array_header_2_0
-        shape, _, dtype = reader(member)
-    return shape, dtype
+class _Member:
+    """An array in an archive, of which the header alone is read until its ``content`` is asked for."""
+
+    def __init__(self, archive: zipfile.ZipFile, name: str) -> None:
+        info = archive.getinfo(name)
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError("packed as numpy never does")  # and unpacked by zipfile without any bound
+        self._file: IO[bytes] = archive.open(info)
+        reader = npy.read_array_header_1_0 if npy.read_magic(self._file) == (1, 0) else npy.read_array_header_2_0
+        self.shape, self._transposed, self.dtype = reader(self._file)
+        self._bytes = math.prod(self.shape) * self.dtype.itemsize
+        self.whole = info.file_size == self._file.tell() + self._bytes
+
+    def __enter__(self) -> _Member:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def content(self) -> NDArray[Any]:
+        """The array, once."""
+        # asked for all there is, zipfile unpacks all there is, whatever length the archive declares
+        read = np.frombuffer(self._file.read(self._bytes), self.dtype)
+        return read.reshape(self.shape, order="F" if self._transposed else "C")
+
+
+def _check_kinds(file: Path, ids: _Member, images: _Member, size: int, job: Job) -> None:
+    """``InputError`` for arrays of other kinds, shapes and lengths than the job's."""
+    side = job.spec.image_size
+    if len(ids.shape) != 1 or ids.dtype.kind != "U" or ids.dtype.itemsize > 4 * LONGEST_ID:
+        raise InputError(f"{file}: ids are {ids.dtype} {ids.shape}; give one text for each image")
+    shape, kind = images.shape, images.dtype
+    if kind.kind != "f" or kind.itemsize > 8 or not (len(shape) == 3 or (len(shape) == 4 and shape[1] == 1)):
+        raise InputError(f"{file}: images are {kind} {shape}; give floats of shape (n, height, width)")
+    if shape[-2:] != (side, side):
+        raise InputError(f"{file}: images are {shape[-2]} x {shape[-1]} pixels; {job.spec.name} has {side} x {side}")
+    if not 0 < shape[0] <= size or ids.shape != shape[:1]:
+        raise InputError(f"{file}: {ids.shape[0]} ids for {shape[0]} images; give one text for each of at most {size}")
+    if not (ids.whole and images.whole):
+        raise InputError(f"{file}: an array has another length than its header says; save it with numpy.savez")
 
 
 def check(sent: Sent, job: Job) -> None:
