@@ -20,7 +20,7 @@ from fracbench.board import read_board
 from fracbench.plan import Cell
 from fracbench.resolving import resolve
 from fracbench.runner import evaluate_model
-from fracbench.store import TABLES, ResultFolder
+from fracbench.store import TABLES, CellResult, ResultFolder
 from fracbench.submissions import discover, load_model
 from fracbench.summary import summarise
 from fracbench.tasks import bind
@@ -44,13 +44,17 @@ def folder_of(results: Path) -> ResultFolder:
     return ResultFolder(results / NAME / "smoke", NAME, "smoke")
 
 
-def forge(results: Path, summarised: bool = True, **changes: Any) -> None:
-    """Replace tables by what ``changes`` make of them, seal, and sum up again as somebody would who forges well."""
+def forge(results: Path, summarised: bool = True, said: dict[str, Any] | None = None, **changes: Any) -> None:
+    """Replace tables by what ``changes`` make of them, seal, and sum up again as somebody would who forges well.
+
+    ``said`` replaces fields of ``run.json``.
+    """
     folder = folder_of(results)
     tables = {name: folder.table(name) for name in TABLES}
     tables |= {name: change(tables[name]) for name, change in changes.items()}
     run, summary = folder.run(), folder.summary()
     assert run is not None and summary is not None
+    run |= said or {}
     folder.write(tables, run, summarise(run, tables) if summarised else summary | {"curve_area": 0.9})
 
 
@@ -103,6 +107,142 @@ def test_what_was_changed_is_told(
     forge(results, **changes)
     monkeypatch.setattr(comparing, "_chosen", lambda *_: [PGD, Cell("explain", 1, "clean", "", "saliency")])
     assert says in again(results, 2).wrong
+
+
+@pytest.fixture
+def nothing_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparing, "_chosen", lambda *_: [])
+
+
+def run_of(results: Path) -> dict[str, Any]:
+    run = folder_of(results).run()
+    assert run is not None
+    return run
+
+
+@pytest.mark.usefixtures("nothing_chosen")
+def test_a_run_of_which_nothing_is_computed_is_not_verified(results: Path) -> None:
+    assert again(results, 0).wrong == ["no cell was computed again"]
+
+
+@pytest.mark.usefixtures("nothing_chosen")
+@pytest.mark.parametrize(
+    "said, of",
+    [
+        ({"epsilon": "0.01/255"}, "benchmark"),
+        ({"panel": ["random"]}, "benchmark"),
+        ({"ladder": []}, "benchmark"),
+        ({"black_box": []}, "benchmark"),
+        ({"attacks": ["fgsm", "pgd"]}, "benchmark"),
+        ({"title": "Verified champion"}, "submission"),
+        ({"control": True}, "submission"),
+        ({"overlap": {"such_images": False, "by": "hashes", "images": 0, "badge": ""}}, "submission"),
+    ],
+)
+def test_what_run_json_says_is_what_benchmark_and_submission_say(results: Path, said: dict[str, Any], of: str) -> None:
+    forge(results, said=said)
+    (name,) = said
+    assert f"{name} of run.json is not this {of}'s" in again(results, 0).wrong
+
+
+@pytest.mark.usefixtures("nothing_chosen")
+def test_each_cell_of_the_benchmark_has_one_record_and_is_done(results: Path) -> None:
+    records = run_of(results)["cells"]
+    pgd, clean = (next(of for of in records if of["attack"] == name) for name in ("pgd", "clean"))
+    strange, failed = dict(pgd, attack="harmless"), dict(clean, status="unsupported")
+    forge(results, said={"cells": [strange, failed, *(of for of in records if of not in (pgd, clean))]})
+    wrong = again(results, 0).wrong
+    assert "'pgd 0.5/255' of batch 0 has 0 records, not one" in wrong
+    assert "'harmless 0.5/255' of batch 0 is no cell of this benchmark" in wrong
+    assert "'clean' of batch 0 is unsupported" in wrong
+
+
+def test_cells_are_drawn_from_the_benchmark_not_from_what_the_run_lists(results: Path) -> None:
+    forge(results, said={"cells": [of for of in run_of(results)["cells"] if of["kind"] == "clean"]})
+    found = again(results, 4)
+    assert len(found.cells) == 4 and len(found.answers) >= 2 and found.scores
+
+
+@pytest.mark.usefixtures("nothing_chosen")
+def test_a_model_that_does_not_waver_is_not_random(results: Path) -> None:
+    forge(results, said={"random": True})
+    assert "random of run.json is True, and asked again the model says False" in again(results, 0).wrong
+
+
+def test_an_explainer_that_does_support_the_model_is_not_unsupported(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = run_of(results)["cells"]
+    cell = Cell("explain", 1, "clean", "", "saliency")
+    forge(results, said={"cells": [of | {"status": "unsupported"} if comparing._cell(of) == cell else of
+                                   for of in records]})  # fmt: skip
+    monkeypatch.setattr(comparing, "_chosen", lambda *_: [cell])
+    assert "'saliency on clean' of batch 1 is unsupported in run.json, and can be computed" in again(results, 1).wrong
+
+
+@pytest.mark.usefixtures("nothing_chosen")
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        (lambda rows: rows[~(rows.ladder & (rows.epsilon > 0.003))],
+         "the ladder of 'apgd-margin' does not have one row for each image and rung"),
+        (lambda rows: rows.assign(correct=rows.correct.where(~rows.ladder, rows.epsilon > 0.003)),
+         "an image that breaks on the ladder of 'apgd-margin' is whole on a higher rung"),
+        (lambda rows: pd.concat([rows, rows[rows.attack == "pgd"].assign(attack="third-party/zoe")]),
+         "the rows of third parties are not those of the files kept"),
+        (lambda rows: rows.assign(distance=rows.distance * 3), "a distance is outside its ball"),
+        (lambda rows: rows.assign(correct=True), "an answer does not follow from its margin"),
+    ],
+)  # fmt: skip
+def test_ladders_and_rows_of_others_are_looked_at_whole(results: Path, change: Any, says: str) -> None:
+    forge(results, predictions=change)
+    assert says in again(results, 0).wrong
+
+
+@pytest.mark.parametrize("column, value", [("zero_gradient", True), ("fracture_margin", 1.0)])
+def test_columns_of_clean_images_are_compared(
+    results: Path, column: str, value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forge(results, predictions=lambda rows: rows.assign(**{column: rows[column].where(rows.attack != "clean", value)}))
+    monkeypatch.setattr(comparing, "_chosen", lambda *_: [Cell("clean", 0)])
+    assert any(column in fault for fault in again(results, 1).wrong)
+
+
+def test_what_scores_are_read_against_is_compared(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forge(results, images=lambda rows: rows.assign(chance_hit=0.0))
+    monkeypatch.setattr(comparing, "_chosen", lambda *_: [Cell("clean", 0)])
+    assert "chance_hit of the images of batch 0 is not the benchmark's" in again(results, 1).wrong
+
+
+def test_symptoms_and_scores_that_few_maps_have_are_compared(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = [of | {"symptoms": of["symptoms"] | {"probabilities": True}} if "symptoms" in of else of
+            for of in run_of(results)["cells"]]  # fmt: skip
+    forge(results, said={"cells": told}, alignment=lambda rows: rows.assign(blank=True, top_overlap=1.0))
+    monkeypatch.setattr(comparing, "_chosen", lambda *_: [Cell("explain", 0, "pgd", "0.5/255", "saliency")])
+    wrong = again(results, 1).wrong
+    assert "the symptoms of batch 0: probabilities" in wrong and {"blank", "top_overlap"} <= set(wrong)
+
+
+def broken_at(places: range) -> pd.DataFrame:
+    names = [f"i{k}" for k in range(16)]
+    correct = [k not in places for k in range(16)]
+    margin = [1.0 if of else -1.0 for of in correct]
+    at = {"threat": "linf", "epsilon": 0.1, "attack": "pgd", "part": "", "ladder": False}
+    return pd.DataFrame({"image": names, **at, "margin": margin, "correct": correct})
+
+
+@pytest.mark.parametrize("stored, agrees", [(range(8), False), (range(8, 16), True), (range(9, 16), True)])
+def test_the_same_accuracy_on_other_images_is_told(stored: range, agrees: bool) -> None:
+    images = pd.DataFrame({"image": [f"i{k}" for k in range(16)], "label": [k % 2 for k in range(16)]})
+    now = CellResult({"status": "done"}, {"predictions": broken_at(range(8, 16))})
+    cell = Cell("attack", 0, "pgd", "0.1")
+    assert comparing._answers(cell, now, broken_at(stored), images).agrees == agrees
+
+
+def test_the_same_mean_on_other_maps_is_told() -> None:
+    rows = pd.DataFrame({"ours": [1.0] * 8 + [0.0] * 8, "stored": [0.0] * 8 + [1.0] * 8})
+    found = comparing._difference("hit", rows.assign(untied=np.nan, as_is=np.nan), same_machine=False)
+    assert not found.agrees and found.mean == 0 and found.far == 16
 
 
 def test_what_differs_is_told_and_not_stamped(results: Path) -> None:

@@ -128,19 +128,7 @@ def run_submission(task: Task, limits: Limits, progress: Progress) -> Outcome:
     """
     folder, job = task.folder, task.job
     outcome = _evaluated(task, limits, progress)
-    submission = task.entry.submission
-    fields = {
-        "submission": task.entry.name,
-        "title": submission.title,
-        "authors": list(submission.authors),
-        "control": submission.control,
-        "training": submission.training.model_dump(mode="json"),
-        "model": submission.model.model_dump(mode="json"),
-        "weights_sha256": task.weights,
-        "reported": submission.reported,
-        "overlap": dict(task.overlap),
-    }
-    run = record_of(fields, job, outcome, task.environment, task.identity)
+    run = record_of(task.entry_fields, job, outcome, task.environment, task.identity)
     run, tables = _with_third_parties(task, run, outcome.tables, limits, progress)
     folder.write(tables, run, summarise(run, tables))
     if not outcome.failed:

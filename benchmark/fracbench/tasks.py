@@ -42,6 +42,22 @@ class Task:
         return digest({**self.job.identity(), **self.cell_identity, "submission": submission, "overlap": self.overlap})
 
     @property
+    def entry_fields(self) -> dict[str, Any]:
+        """What ``run.json`` says of the submission."""
+        submission = self.entry.submission
+        return {
+            "submission": self.entry.name,
+            "title": submission.title,
+            "authors": list(submission.authors),
+            "control": submission.control,
+            "training": submission.training.model_dump(mode="json"),
+            "model": submission.model.model_dump(mode="json"),
+            "weights_sha256": self.weights,
+            "reported": submission.reported,
+            "overlap": dict(self.overlap),
+        }
+
+    @property
     def finished(self) -> bool:
         """Whether this very run is there, whole, ours, and without a failed cell."""
         try:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,14 +13,26 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from fracbench import alignment
+from fracbench import alignment, checks, third_party
 from fracbench.apart import PATIENCE, Tell
 from fracbench.bench import Bench
 from fracbench.cells import compute, patience
+from fracbench.errors import InputError
 from fracbench.explained_cells import to_explain
+from fracbench.flags import BLIND_SHARE, CHANGE
 from fracbench.inside import prepared
 from fracbench.plan import CLEAN, Cell, Job
-from fracbench.schema import INSTANCES, SPREAD, Backend
+from fracbench.runner import Outcome, _check_network, _probe_random, record_of
+from fracbench.schema import (
+    ADAPTIVE,
+    FAITHFULNESS,
+    INSTANCES,
+    SPREAD,
+    STABILITY,
+    THIRD_PARTY,
+    Backend,
+    with_rounding,
+)
 from fracbench.store import TABLES, CellResult, same_json
 from fracbench.summary import summarise
 from fracbench.tasks import Task
@@ -27,30 +40,37 @@ from fracbench.tasks import Task
 SAME = 1e-5  # of two ways to score maps without ties, and of two runs on one machine
 NEAR = 1e-4  # a margin this near to zero may be on either side of it on another machine
 POINTS = 0.02  # by which a recrafted accuracy, or a mean score on another machine, may differ
+FAR, FEW = 0.05, 0.05  # a score that changed by more is another; of so many maps, on another machine
+SPREADS = 1e-3  # of the margins' spread, by which they may differ on another machine
 BACKENDS: tuple[Backend, ...] = ("fracbench", "quantus")
 PREDICTING, EXPLAINING = ("clean", "attack", "further", "corruption"), ("explain",)
 ROW = ["image", "threat", "epsilon", "attack", "part"]
-COLUMNS = ("hit", *INSTANCES, *SPREAD)  # of scores, beside the spec's metrics
+COLUMNS = ("hit", "blank", *INSTANCES, *SPREAD)  # of scores, beside the spec's metrics
+AT_TIMES = (*STABILITY, *FAITHFULNESS)  # scores that only some maps have
+# of run.json, what the benchmark says, and what this machine or this moment says
+OF_THE_RUN = ("schema_version", "random", "environment", "device", "seconds", "passes", "identity", "finished", "cells")
 
 
 @dataclass(frozen=True)
 class Answers:
     """A cell whose predictions were made again: on how many images the answer is another, and what comes of it.
 
-    ``differ`` leaves out margins within 1e-4 of zero; ``accuracy`` is the largest change of accuracy of the attack and
-    its parts.
+    ``differ`` leaves out margins within 1e-4 of zero; ``accuracy`` is the largest change of accuracy of the attack, its
+    parts and the worst case of all; ``beyond`` is by how many images more differ than may, in either class of any.
     """
 
     cell: str
     images: int
     differ: int
     accuracy: float
+    beyond: int
     crafted: bool
 
     @property
     def agrees(self) -> bool:
         """What is crafted anew may take another way; what is predicted anew may not."""
-        return self.accuracy <= max(POINTS, 1 / max(1, self.images)) if self.crafted else self.differ == 0
+        few = self.accuracy <= max(POINTS, 1 / max(1, self.images)) and self.beyond <= 0
+        return few if self.crafted else self.differ == 0
 
 
 @dataclass(frozen=True)
@@ -59,7 +79,8 @@ class Difference:
 
     ``stored``: from what is stored; ``quantus``: from Quantus on the same maps with their ties broken at random, where
     both must agree; ``as_is``: from Quantus on the maps as they are, where its order of pixels decides between ties.
-    The last two are NaN where Quantus has no such score. ``mean``: of the means, now and stored.
+    The last two are NaN where Quantus has no such score. ``mean``: of the means, now and stored. ``far``: on how many
+    maps it is another score, by more than 0.05.
     """
 
     metric: str
@@ -68,11 +89,13 @@ class Difference:
     quantus: float
     as_is: float
     mean: float
+    far: int
     same_machine: bool
 
     @property
     def agrees(self) -> bool:
-        close = self.stored <= SAME if self.same_machine else self.mean <= POINTS
+        alike = self.mean <= POINTS and self.far <= max(1, FEW * self.maps)
+        close = self.stored <= SAME if self.same_machine else alike
         return self.maps > 0 and close and not self.quantus > SAME
 
 
@@ -95,39 +118,71 @@ class Verdict:
 def verify(task: Task, run: Mapping[str, Any], cells: int, seed: int, tell: Tell) -> Verdict:
     """Compute ``cells`` random cells of a finished run again: half of them predict or attack, half explain.
 
-    What the tables say of the images, that they hold every row, and that the summary follows from them is looked at
-    whole. Ladders, which repeat attacks on other rungs, and attacks on explanations are not computed again.
+    The cells are drawn from those of the benchmark, whatever the run says it did. What the run says of the benchmark
+    and the submission, what the tables say of the images, that they hold every row, and that the summary follows from
+    them is looked at whole. Ladders, which repeat attacks on other rungs, and attacks on explanations are not computed
+    again.
     """
     tables = {name: task.folder.table(name) for name in TABLES}
-    chosen = _chosen(task.job, run, cells, seed)
+    planned = _planned(task, run)
+    chosen = _chosen(task.job, planned, cells, seed)
     model, same_machine = prepared(task), run["environment"] == dict(task.environment)
-    faults = list(_of_tables(task, run, tables))
+    wavers, unfit = _probe_random(model, task.job, task.device), _check_network(model, task.job, task.device)
+    records = {_cell(record): record for record in run["cells"]}
+    faults = [*_of_records(planned, run), *_of_fields(task, run, planned), *_of_tables(task, run, tables)]
+    faults += _of_ladders(task.job, planned, tables["predictions"]) if task.job.rungs else []
+    faults += _of_third_parties(task, run, tables["predictions"])
+    if run["random"] != wavers:
+        faults.append(f"random of run.json is {run['random']}, and asked again the model says {wavers}")
     answers: list[Answers] = []
     scores: list[dict[str, Any]] = []
     for cell in chosen:
         tell("note", f"again: {cell.label}, batch {cell.batch}")
-        bench = Bench(task.job, model, cell.batch, task.device, run["random"])
+        bench = Bench(task.job, model, cell.batch, task.device, wavers, unfit)
         for of in _with_needed(cell):
             allowed = patience(bench, of)
             tell(PATIENCE, allowed)
             result = bench.results[of] = compute(bench, of, allowed)
+            told = records.get(of, {}).get("status")
+            if result.status == told == "unsupported":
+                break
+            if result.status == "done" and told == "unsupported":
+                faults.append(f"'{of.label}' of batch {of.batch} is unsupported in run.json, and can be computed")
+                break
             if result.status != "done":
                 faults.append(f"'{of.label}' of batch {of.batch} cannot be computed now: {result.record['error']}")
                 break
             if of.kind in PREDICTING:
-                answers.append(_answers(of, result, tables["predictions"]))
+                answers.append(_answers(of, result, tables["predictions"], tables["images"]))
+                faults += _of_images(of, result.tables.get("images"), tables["images"])
+                if of.kind == CLEAN and not wavers:
+                    faults += _of_margins(of, result, tables["predictions"], same_machine)
             else:
+                faults += _of_images(of, result.tables.get("references"), tables["images"])
                 scores += _scores(bench, of, result, tables["alignment"])
+    if chosen:
+        faults += _of_symptoms(Bench(task.job, model, chosen[0].batch, task.device, wavers), records, same_machine)
+    if not (answers or scores or faults):
+        faults.append("no cell was computed again")
     found = pd.DataFrame(scores)
     by_metric = found.groupby("metric", sort=False) if len(found) else ()
     differences = [_difference(str(metric), of, same_machine) for metric, of in by_metric]
     return Verdict([f"{cell.label}, batch {cell.batch}" for cell in chosen], answers, differences, faults)
 
 
-def _chosen(job: Job, run: Mapping[str, Any], cells: int, seed: int) -> list[Cell]:
-    done = [record for record in run["cells"] if record["status"] == "done"]
+def _planned(task: Task, run: Mapping[str, Any]) -> list[Cell]:
+    """The cells that a run of this benchmark has; those of the adaptive attack where something asked for them."""
+    job = task.job
+    flagged = any(flag["unranks"] for flag in (task.folder.summary() or {}).get("flags", []))
+    asked = job.adaptive is not None and (flagged or ADAPTIVE in run["attacks"])
+    batches = range(len(job.batches))
+    more = [cell for batch in batches for cell in job.answering(batch)] if asked else []
+    return [cell for batch in batches for cell in job.cells(batch)] + more
+
+
+def _chosen(job: Job, planned: Sequence[Cell], cells: int, seed: int) -> list[Cell]:
     aimed = job.spec.explanation_attack
-    kinds = [[_cell(record) for record in done if record["kind"] in of] for of in (PREDICTING, EXPLAINING)]
+    kinds = [[cell for cell in planned if cell.kind in of] for of in (PREDICTING, EXPLAINING)]
     kinds[1] = [cell for cell in kinds[1] if not (aimed and cell.attack == aimed.name)]
     halves, draw = (cells - cells // 2, cells // 2), random.Random(seed)
     return [cell for of, n in zip(kinds, halves, strict=True) for cell in draw.sample(of, min(n, len(of)))]
@@ -142,6 +197,106 @@ def _with_needed(cell: Cell) -> list[Cell]:
     if cell.kind in EXPLAINING and cell.attack != CLEAN:
         return [replace(cell, kind="attack", explainer=""), cell]
     return [cell]
+
+
+def _of_records(planned: Sequence[Cell], run: Mapping[str, Any]) -> Iterator[str]:
+    """Each cell of the benchmark has one record, and no other has."""
+    records = Counter(map(_cell, run["cells"]))
+    for cell in planned:
+        if records[cell] != 1:
+            yield f"'{cell.label}' of batch {cell.batch} has {records[cell]} records, not one"
+    for cell in records.keys() - set(planned):
+        yield f"'{cell.label}' of batch {cell.batch} is no cell of this benchmark"
+    for record in run["cells"]:
+        may = ("done", "unsupported") if record["kind"] in ("explain", "explanation") else ("done",)
+        if record["status"] not in may:
+            yield f"'{_cell(record).label}' of batch {record['batch']} is {record['status']}"
+        if record["kind"] == "symptoms" and "symptoms" not in record:
+            yield f"the symptoms of batch {record['batch']} are missing"
+
+
+def _of_fields(task: Task, run: Mapping[str, Any], planned: Sequence[Cell]) -> Iterator[str]:
+    """What ``run.json`` says of the benchmark and the submission is what they say."""
+    cells = [{"kind": cell.kind, "attack": cell.attack} for cell in planned]
+    fields, outcome = task.entry_fields, Outcome({}, cells, False, 0.0, {})
+    for name, value in record_of(fields, task.job, outcome, task.environment, "").items():
+        if name not in OF_THE_RUN and not (name in run and same_json(run[name], value)):
+            yield f"{name} of run.json is not this {'submission' if name in fields else 'benchmark'}'s"
+
+
+def _of_ladders(job: Job, planned: Sequence[Cell], predictions: pd.DataFrame) -> Iterator[str]:
+    """Each image has a row for each rung, and what breaks at one breaks at every larger one."""
+    images = sorted(sample.id for batch in job.batches for sample in batch)
+    on_ladder = predictions[predictions.ladder.astype(bool) & (predictions.threat == job.spec.threat.norm)]
+    for name in dict.fromkeys(cell.attack for cell in planned if cell.kind == "ladder"):
+        mine = on_ladder[on_ladder.attack == name]
+        rungs = [mine[np.isclose(mine.epsilon, rung, rtol=1e-9, atol=0)] for rung in job.rungs]
+        if any(sorted(of.image) != images for of in rungs) or len(mine) != len(images) * len(rungs):
+            yield f"the ladder of '{name}' does not have one row for each image and rung"
+            continue
+        correct = np.array([of.set_index("image").correct.reindex(images) for of in rungs], dtype=bool)
+        if (correct[1:] & ~correct[:-1]).any():
+            yield f"an image that breaks on the ladder of '{name}' is whole on a higher rung"
+
+
+def _of_third_parties(task: Task, run: Mapping[str, Any], predictions: pd.DataFrame) -> Iterator[str]:
+    """Images of third parties count where their files are kept, and those that are kept count."""
+    files, images = [], Counter[str]()
+    for file, by in third_party.kept(task.folder.path / THIRD_PARTY):
+        try:
+            sent = third_party.read(file, by, task.job)
+            third_party.check(sent, task.job)
+        except InputError:  # a run does not count it either
+            continue
+        files.append({"by": by, "file": file.name, "sha256": sent.sha256})
+        images[sent.attack] += len(sent.ids)
+    rows = predictions[predictions.attack.str.startswith(f"{THIRD_PARTY}/")]
+    if Counter(rows.attack) != images or not same_json(run.get("third_party", []), files):
+        yield "the rows of third parties are not those of the files kept"
+
+
+def _of_images(cell: Cell, now: pd.DataFrame | None, images: pd.DataFrame) -> Iterator[str]:
+    """What scores are read against, the same for every model, is what is stored."""
+    if now is None:
+        return
+    now = now.set_index("image").select_dtypes("number")
+    before = images.drop_duplicates("image").set_index("image").reindex(index=now.index, columns=now.columns)
+    for name in now:
+        if not np.allclose(now[name], before[name].astype(float), rtol=0, atol=SPREADS, equal_nan=True):
+            yield f"{name} of the images of batch {cell.batch} is not the benchmark's"
+
+
+def _of_margins(cell: Cell, result: CellResult, stored: pd.DataFrame, same_machine: bool) -> Iterator[str]:
+    """On clean images the margins and gradients are those that are stored."""
+    now = result.tables["predictions"].set_index("image")
+    before = stored[stored.attack == CLEAN].drop_duplicates("image").set_index("image").reindex(now.index)
+    may = (SAME if same_machine else SPREADS) * float(now.fracture_margin.std(ddof=0) + now.margin.abs().mean())
+    for name in ("margin", "fracture_margin"):
+        if not ((now[name] - before[name].astype(float)).abs() <= may).all():
+            yield f"the {name} of clean images, batch {cell.batch}"
+    others = int((now.zero_gradient.astype(bool) != before.zero_gradient.fillna(False).astype(bool)).sum())
+    if others > (0 if same_machine else max(1, POINTS * len(now))):
+        yield f"zero_gradient of clean images, batch {cell.batch}"
+
+
+def _of_symptoms(bench: Bench, records: Mapping[Cell, Mapping[str, Any]], same_machine: bool) -> Iterator[str]:
+    """The symptoms of one batch, but for what outlives an attack, are those that are recorded."""
+    (cell,) = (cell for cell in bench.job.cells(bench.batch) if cell.kind == "symptoms")
+    before = records.get(cell, {}).get("symptoms")
+    if before is None:
+        return
+    images, labels = bench.data.images[: checks.IMAGES], bench.data.labels[: checks.IMAGES]
+    now = checks.symptoms(bench.model, images, labels, bench.predictions)
+    told, said = ({**_signs(of), **({"of": (of["jumps"], of["crossed"])} if same_machine else {})}
+                  for of in (before, now))  # fmt: skip
+    yield from (f"the symptoms of batch {bench.batch}: {name}" for name in said if told[name] != said[name])
+
+
+def _signs(symptoms: Mapping[str, Any]) -> dict[str, Any]:
+    """What flags are made of."""
+    changes = {name: symptoms[name] is not None and symptoms[name] > CHANGE for name in ("batch", "precision")}
+    jumps = symptoms["jumps"] > BLIND_SHARE * symptoms["crossed"]
+    return {**changes, "jumps": jumps, **{name: symptoms[name] for name in ("images", "probabilities")}}
 
 
 def _of_tables(task: Task, run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:
@@ -173,22 +328,36 @@ def _missing(
     for name, rows in [(CLEAN, own[own.attack == CLEAN]), *((of, reference) for of in job.attacks)]:
         if sorted(rows[rows.attack == name].image) != sorted(samples):
             yield f"'{name}' does not have one row for each image"
+    ball = predictions[predictions.threat.isin(("linf", "l2")) & predictions.distance.notna()]
+    if not (ball.distance.between(0, ball.epsilon.map(with_rounding))).all():
+        yield "a distance is outside its ball"
+    asked = predictions[~(predictions.ladder | predictions.carried).astype(bool)]
+    if (asked.correct.astype(bool) != (asked.margin > 0)).any():
+        yield "an answer does not follow from its margin"
     failed = {cell["explainer"] for cell in run["cells"] if cell["status"] != "done"}
     for name in set(job.explainers) - failed:
         if sorted(explained[(explained.attack == CLEAN) & (explained.explainer == name)].image) != sorted(samples):
             yield f"'{name}' on clean does not have one row for each image"
 
 
-def _answers(cell: Cell, result: CellResult, stored: pd.DataFrame) -> Answers:
+def _answers(cell: Cell, result: CellResult, stored: pd.DataFrame, images: pd.DataFrame) -> Answers:
     now = result.tables["predictions"]
     before = stored[(stored.attack == cell.attack) & ~stored.ladder.astype(bool)]
     both = now.merge(before, on=ROW, how="left", suffixes=("", "_stored"))
     then = both.correct_stored.where(both.correct_stored.notna(), ~both.correct.astype(bool)).astype(bool)
-    near = np.minimum(both.margin.abs(), both.margin_stored.abs().fillna(np.inf)) < NEAR
-    differ = (then != both.correct.astype(bool)) & ~near
-    changes = (both.correct.astype(float) - then.astype(float)).groupby(both.part).mean().abs()
-    whole = both.part == ""
-    return Answers(cell.label, int(whole.sum()), int(differ[whole].sum()), float(changes.max()), cell.kind != CLEAN)
+    near = both.margin.abs() < NEAR  # by what is stored, anybody's could be made to look near
+    labels = both.image.map(images.drop_duplicates("image").set_index("image").label).fillna(-1)
+    rows = pd.DataFrame({"image": both.image, "part": both.part, "label": labels, "now": both.correct.astype(bool),
+                         "then": then, "counts": ~near})  # fmt: skip
+    worst = rows.groupby(["image", "label"], as_index=False)[["now", "then", "counts"]].all().assign(part="worst case")
+    every = pd.concat([rows, worst], ignore_index=True)
+    every["differ"] = (every.now != every.then) & every.counts
+    changes = (every.now.astype(float) - every.then.astype(float)).groupby(every.part).mean().abs()
+    by_class = every.groupby(["part", "label"]).differ.agg(["sum", "size"])
+    beyond = (by_class["sum"] - (POINTS * by_class["size"]).clip(lower=1)).max()
+    whole = every[every.part == ""]
+    crafted = cell.kind != CLEAN
+    return Answers(cell.label, len(whole), int(whole.differ.sum()), float(changes.max()), int(np.ceil(beyond)), crafted)
 
 
 def _scores(bench: Bench, cell: Cell, result: CellResult, stored: pd.DataFrame) -> Iterator[dict[str, Any]]:
@@ -198,9 +367,11 @@ def _scores(bench: Bench, cell: Cell, result: CellResult, stored: pd.DataFrame) 
     quantus = _by_quantus(bench, cell)
     marked = bench.data.masks.flatten(1).any(1).tolist()
     for name in [image for image, has_mask in zip(bench.ids, marked, strict=True) if has_mask and image in now.index]:
-        for column in (*bench.job.spec.metrics, *COLUMNS):
+        for column in (*bench.job.spec.metrics, *COLUMNS, *AT_TIMES):
             theirs = quantus.get((name, column), {"untied": np.nan, "as_is": np.nan})
             then = before[column].get(name, np.nan) if column in before else np.nan
+            if column in AT_TIMES and np.isnan(now[column][name]) and np.isnan(then):
+                continue
             yield {"metric": column, "ours": float(now[column][name]), "stored": float(then), **theirs}
 
 
@@ -244,4 +415,5 @@ def _difference(metric: str, rows: pd.DataFrame, same_machine: bool) -> Differen
     apart = (rows.ours - rows.stored).abs().where(~neither, 0).fillna(np.inf)
     mean = abs(float(rows.ours.fillna(0).mean() - rows.stored.fillna(0).mean())) if np.isfinite(apart).all() else np.inf
     untied, as_is = (float(rows[name].abs().max()) for name in ("untied", "as_is"))
-    return Difference(metric, len(rows), float(apart.max()), untied, as_is, mean, same_machine)
+    far = int((apart > FAR).sum())
+    return Difference(metric, len(rows), float(apart.max()), untied, as_is, mean, far, same_machine)
