@@ -22,19 +22,10 @@ from fracbench.testing import TinyNet
 from fracbench.threat import distance
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from worlds import APART, Bright, spec
+from worlds import ENV, FIELDS, Bright, spec
 
 pytestmark = pytest.mark.usefixtures("blobs")
 
-FIELDS = {
-    "submission": "bright",
-    "title": "Bright",
-    "authors": ["a"],
-    "control": False,
-    "training": {"data": "none"},
-    "overlap": APART,
-}
-ENV = {"device": "cpu", "device_name": "x", "threads": 2}
 EXPLANATION = {"explanation_attack": {"name": "explanation", "params": {"steps": 5}}}
 
 

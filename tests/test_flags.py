@@ -14,19 +14,9 @@ from fracbench.resolving import resolve
 from fracbench.runner import evaluate_model, record_of
 from fracbench.summary import summarise
 from torch import Tensor, nn
-from worlds import APART, Bright, spec
+from worlds import ENV, FIELDS, Bright, spec
 
 pytestmark = pytest.mark.usefixtures("blobs")
-
-FIELDS = {
-    "submission": "bright",
-    "title": "Bright",
-    "authors": ["a"],
-    "control": False,
-    "training": {"data": "none"},
-    "overlap": APART,
-}
-ENV = {"device": "cpu", "device_name": "x", "threads": 2}
 
 
 def noisy(images: Tensor) -> Tensor:

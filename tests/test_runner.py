@@ -22,19 +22,9 @@ from fracbench.runner import Outcome, evaluate_model, read_back, record_of
 from fracbench.schema import BenchmarkSpec
 from fracbench.store import ResultFolder
 from fracbench.summary import summarise
-from worlds import APART, Bright, registered, spec
+from worlds import ENV, FIELDS, Bright, registered, spec
 
 pytestmark = pytest.mark.usefixtures("blobs")
-
-FIELDS = {
-    "submission": "bright",
-    "title": "Bright",
-    "authors": ["a"],
-    "control": False,
-    "training": {"data": "none"},
-    "overlap": APART,
-}
-ENV = {"device": "cpu", "device_name": "x", "threads": 2}
 
 
 def evaluate(job: Job, folder: ResultFolder | None = None) -> tuple[Outcome, dict]:  # type: ignore[type-arg]

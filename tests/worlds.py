@@ -15,6 +15,16 @@ from fracbench.schema import BenchmarkSpec
 
 # of a run whose training data has nothing to do with its images
 APART = {"such_images": False, "by": "names", "images": None, "badge": ""}
+# what a run records of the bright world beside its numbers
+FIELDS = {
+    "submission": "bright",
+    "title": "Bright",
+    "authors": ["a"],
+    "control": False,
+    "training": {"data": "none"},
+    "overlap": APART,
+}
+ENV = {"device": "cpu", "device_name": "x", "threads": 2}
 
 
 @dataclass(frozen=True)
