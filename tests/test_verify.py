@@ -17,6 +17,7 @@ from conftest import STARTERS
 from fracbench import specs
 from fracbench import verify as comparing
 from fracbench.board import read_board
+from fracbench.claims import cell_of
 from fracbench.plan import Cell
 from fracbench.resolving import resolve
 from fracbench.runner import evaluate_model
@@ -174,7 +175,7 @@ def test_an_explainer_that_does_support_the_model_is_not_unsupported(
 ) -> None:
     records = run_of(results)["cells"]
     cell = Cell("explain", 1, "clean", "", "saliency")
-    forge(results, said={"cells": [of | {"status": "unsupported"} if comparing._cell(of) == cell else of
+    forge(results, said={"cells": [of | {"status": "unsupported"} if cell_of(of) == cell else of
                                    for of in records]})  # fmt: skip
     monkeypatch.setattr(comparing, "_chosen", lambda *_: [cell])
     assert "'saliency on clean' of batch 1 is unsupported in run.json, and can be computed" in again(results, 1).wrong

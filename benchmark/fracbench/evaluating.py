@@ -162,15 +162,12 @@ def _with_third_parties(
     predictions = tables["predictions"]
     own = predictions[~predictions.attack.str.startswith(f"{THIRD_PARTY}/")]
     counted, records = [], []
-    for file, by in third_party.kept(task.folder.path / THIRD_PARTY):
-        try:
-            sent = third_party.read(file, by, task.job)
-            third_party.check(sent, task.job)
-        except InputError as error:
-            progress.note(f"not counted: {error}")
+    for file, sent in third_party.received(task.folder.path / THIRD_PARTY, task.job):
+        if isinstance(sent, InputError):
+            progress.note(f"not counted: {sent}")
             continue
         counted.append(sent)
-        records.append({"by": by, "file": file.name, "sha256": sent.sha256})
+        records.append(sent.record(file))
     rows: list[pd.DataFrame] = []
     if counted:
         try:

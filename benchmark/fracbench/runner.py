@@ -85,9 +85,9 @@ def evaluate_model(
     """
     progress, lost = progress or Silent(), lost or {}
     known = {**job.identity(), **(identity or {})}
-    random = _probe_random(model, job, device)
+    random = probe_random(model, job, device)
     collected = _Collected()
-    unfit = _check_network(model, job, device)
+    unfit = check_networks(model, job, device)
     benches = [Bench(job, model, batch, device, random, unfit) for batch in range(len(job.batches))]
 
     def run(cells: Sequence[Cell]) -> None:
@@ -180,7 +180,7 @@ def _flags(collected: _Collected, job: Job, random: bool) -> list[dict[str, Any]
     return flags_of(clean, attacked, random=random, black_box=job.black_box, symptoms=symptoms)
 
 
-def _probe_random(model: Guarded, job: Job, device: str) -> bool:
+def probe_random(model: Guarded, job: Job, device: str) -> bool:
     """Whether the first images get other answers when asked again; what raises here fails its cells later."""
     with _uncounted(model):
         try:
@@ -190,7 +190,7 @@ def _probe_random(model: Guarded, job: Job, device: str) -> bool:
             return False
 
 
-def _check_network(model: Guarded, job: Job, device: str) -> dict[str, Exception]:
+def check_networks(model: Guarded, job: Job, device: str) -> dict[str, Exception]:
     """What the explainers that check a network have against this one, by explainer."""
     found: dict[str, Exception] = {}
     checking = {name: of for name, of in job.explainers.items() if hasattr(of, "check_network")}

@@ -47,6 +47,10 @@ class Sent:
         """The name of its rows among those of attacks."""
         return f"{THIRD_PARTY}/{self.by}"
 
+    def record(self, file: Path) -> dict[str, str]:
+        """What ``run.json`` says of it, kept as ``file``."""
+        return {"by": self.by, "file": file.name, "sha256": self.sha256}
+
 
 def check_sender(by: str) -> None:
     """``InputError`` for what cannot stand on the board as a name."""
@@ -190,6 +194,18 @@ def _answers(model: Guarded, images: Images, labels: Labels, times: int) -> Marg
         if times < RANDOM_PREDICTIONS:  # its answers may differ from call to call on this image alone
             return _answers(model, images, labels, RANDOM_PREDICTIONS)
         return torch.full((1,), torch.nan)
+
+
+def received(folder: Path, job: Job) -> Iterator[tuple[Path, Sent | InputError]]:
+    """Each file kept beside the results, and what it holds, or what is wrong with it under this job."""
+    for file, by in kept(folder):
+        try:
+            sent = read(file, by, job)
+            check(sent, job)
+        except InputError as error:
+            yield file, error
+        else:
+            yield file, sent
 
 
 def kept(folder: Path) -> Iterator[tuple[Path, str]]:

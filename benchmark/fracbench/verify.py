@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,28 +12,24 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from fracbench import alignment, checks, third_party
+from fracbench import alignment, checks
 from fracbench.apart import PATIENCE, Tell
 from fracbench.bench import Bench
 from fracbench.cells import compute, patience
-from fracbench.errors import InputError
+from fracbench.claims import cell_of, false_claims, planned_cells
 from fracbench.explained_cells import to_explain
 from fracbench.flags import BLIND_SHARE, CHANGE
 from fracbench.inside import prepared
 from fracbench.plan import CLEAN, Cell, Job
-from fracbench.runner import Outcome, _check_network, _probe_random, record_of
+from fracbench.runner import check_networks, probe_random
 from fracbench.schema import (
-    ADAPTIVE,
     FAITHFULNESS,
     INSTANCES,
     SPREAD,
     STABILITY,
-    THIRD_PARTY,
     Backend,
-    with_rounding,
 )
-from fracbench.store import TABLES, CellResult, same_json
-from fracbench.summary import summarise
+from fracbench.store import TABLES, CellResult
 from fracbench.tasks import Task
 
 SAME = 1e-5  # of two ways to score maps without ties, and of two runs on one machine
@@ -47,8 +42,6 @@ PREDICTING, EXPLAINING = ("clean", "attack", "further", "corruption"), ("explain
 ROW = ["image", "threat", "epsilon", "attack", "part"]
 COLUMNS = ("hit", "blank", *INSTANCES, *SPREAD)  # of scores, beside the spec's metrics
 AT_TIMES = (*STABILITY, *FAITHFULNESS)  # scores that only some maps have
-# of run.json, what the benchmark says, and what this machine or this moment says
-OF_THE_RUN = ("schema_version", "random", "environment", "device", "seconds", "passes", "identity", "finished", "cells")
 
 
 @dataclass(frozen=True)
@@ -124,14 +117,12 @@ def verify(task: Task, run: Mapping[str, Any], cells: int, seed: int, tell: Tell
     again.
     """
     tables = {name: task.folder.table(name) for name in TABLES}
-    planned = _planned(task, run)
+    planned = planned_cells(task, run)
     chosen = _chosen(task.job, planned, cells, seed)
     model, same_machine = prepared(task), run["environment"] == dict(task.environment)
-    wavers, unfit = _probe_random(model, task.job, task.device), _check_network(model, task.job, task.device)
-    records = {_cell(record): record for record in run["cells"]}
-    faults = [*_of_records(planned, run), *_of_fields(task, run, planned), *_of_tables(task, run, tables)]
-    faults += _of_ladders(task.job, planned, tables["predictions"]) if task.job.rungs else []
-    faults += _of_third_parties(task, run, tables["predictions"])
+    wavers, unfit = probe_random(model, task.job, task.device), check_networks(model, task.job, task.device)
+    records = {cell_of(record): record for record in run["cells"]}
+    faults = list(false_claims(task, run, tables, planned))
     if run["random"] != wavers:
         faults.append(f"random of run.json is {run['random']}, and asked again the model says {wavers}")
     answers: list[Answers] = []
@@ -170,16 +161,6 @@ def verify(task: Task, run: Mapping[str, Any], cells: int, seed: int, tell: Tell
     return Verdict([f"{cell.label}, batch {cell.batch}" for cell in chosen], answers, differences, faults)
 
 
-def _planned(task: Task, run: Mapping[str, Any]) -> list[Cell]:
-    """The cells that a run of this benchmark has; those of the adaptive attack where something asked for them."""
-    job = task.job
-    flagged = any(flag["unranks"] for flag in (task.folder.summary() or {}).get("flags", []))
-    asked = job.adaptive is not None and (flagged or ADAPTIVE in run["attacks"])
-    batches = range(len(job.batches))
-    more = [cell for batch in batches for cell in job.answering(batch)] if asked else []
-    return [cell for batch in batches for cell in job.cells(batch)] + more
-
-
 def _chosen(job: Job, planned: Sequence[Cell], cells: int, seed: int) -> list[Cell]:
     aimed = job.spec.explanation_attack
     kinds = [[cell for cell in planned if cell.kind in of] for of in (PREDICTING, EXPLAINING)]
@@ -188,71 +169,11 @@ def _chosen(job: Job, planned: Sequence[Cell], cells: int, seed: int) -> list[Ce
     return [cell for of, n in zip(kinds, halves, strict=True) for cell in draw.sample(of, min(n, len(of)))]
 
 
-def _cell(record: Mapping[str, Any]) -> Cell:
-    return Cell(*(record[name] for name in ("kind", "batch", "attack", "epsilon", "explainer", "norm")))
-
-
 def _with_needed(cell: Cell) -> list[Cell]:
     """The cell after the attack whose images it explains."""
     if cell.kind in EXPLAINING and cell.attack != CLEAN:
         return [replace(cell, kind="attack", explainer=""), cell]
     return [cell]
-
-
-def _of_records(planned: Sequence[Cell], run: Mapping[str, Any]) -> Iterator[str]:
-    """Each cell of the benchmark has one record, and no other has."""
-    records = Counter(map(_cell, run["cells"]))
-    for cell in planned:
-        if records[cell] != 1:
-            yield f"'{cell.label}' of batch {cell.batch} has {records[cell]} records, not one"
-    for cell in records.keys() - set(planned):
-        yield f"'{cell.label}' of batch {cell.batch} is no cell of this benchmark"
-    for record in run["cells"]:
-        may = ("done", "unsupported") if record["kind"] in ("explain", "explanation") else ("done",)
-        if record["status"] not in may:
-            yield f"'{_cell(record).label}' of batch {record['batch']} is {record['status']}"
-        if record["kind"] == "symptoms" and "symptoms" not in record:
-            yield f"the symptoms of batch {record['batch']} are missing"
-
-
-def _of_fields(task: Task, run: Mapping[str, Any], planned: Sequence[Cell]) -> Iterator[str]:
-    """What ``run.json`` says of the benchmark and the submission is what they say."""
-    cells = [{"kind": cell.kind, "attack": cell.attack} for cell in planned]
-    fields, outcome = task.entry_fields, Outcome({}, cells, False, 0.0, {})
-    for name, value in record_of(fields, task.job, outcome, task.environment, "").items():
-        if name not in OF_THE_RUN and not (name in run and same_json(run[name], value)):
-            yield f"{name} of run.json is not this {'submission' if name in fields else 'benchmark'}'s"
-
-
-def _of_ladders(job: Job, planned: Sequence[Cell], predictions: pd.DataFrame) -> Iterator[str]:
-    """Each image has a row for each rung, and what breaks at one breaks at every larger one."""
-    images = sorted(sample.id for batch in job.batches for sample in batch)
-    on_ladder = predictions[predictions.ladder.astype(bool) & (predictions.threat == job.spec.threat.norm)]
-    for name in dict.fromkeys(cell.attack for cell in planned if cell.kind == "ladder"):
-        mine = on_ladder[on_ladder.attack == name]
-        rungs = [mine[np.isclose(mine.epsilon, rung, rtol=1e-9, atol=0)] for rung in job.rungs]
-        if any(sorted(of.image) != images for of in rungs) or len(mine) != len(images) * len(rungs):
-            yield f"the ladder of '{name}' does not have one row for each image and rung"
-            continue
-        correct = np.array([of.set_index("image").correct.reindex(images) for of in rungs], dtype=bool)
-        if (correct[1:] & ~correct[:-1]).any():
-            yield f"an image that breaks on the ladder of '{name}' is whole on a higher rung"
-
-
-def _of_third_parties(task: Task, run: Mapping[str, Any], predictions: pd.DataFrame) -> Iterator[str]:
-    """Images of third parties count where their files are kept, and those that are kept count."""
-    files, images = [], Counter[str]()
-    for file, by in third_party.kept(task.folder.path / THIRD_PARTY):
-        try:
-            sent = third_party.read(file, by, task.job)
-            third_party.check(sent, task.job)
-        except InputError:  # a run does not count it either
-            continue
-        files.append({"by": by, "file": file.name, "sha256": sent.sha256})
-        images[sent.attack] += len(sent.ids)
-    rows = predictions[predictions.attack.str.startswith(f"{THIRD_PARTY}/")]
-    if Counter(rows.attack) != images or not same_json(run.get("third_party", []), files):
-        yield "the rows of third parties are not those of the files kept"
 
 
 def _of_images(cell: Cell, now: pd.DataFrame | None, images: pd.DataFrame) -> Iterator[str]:
@@ -297,47 +218,6 @@ def _signs(symptoms: Mapping[str, Any]) -> dict[str, Any]:
     changes = {name: symptoms[name] is not None and symptoms[name] > CHANGE for name in ("batch", "precision")}
     jumps = symptoms["jumps"] > BLIND_SHARE * symptoms["crossed"]
     return {**changes, "jumps": jumps, **{name: symptoms[name] for name in ("images", "probabilities")}}
-
-
-def _of_tables(task: Task, run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:
-    """What is wrong with a run's tables as a whole."""
-    samples = {sample.id: sample for batch in task.job.batches for sample in batch}
-    images = tables["images"].set_index("image")
-    if sorted(images.index) != sorted(samples):
-        yield "the images are not those of the benchmark"
-        return
-    for name in ("label", "group", "annotated"):
-        if any(images[name][image] != getattr(sample, name) for image, sample in samples.items()):
-            yield f"the {name} of an image is not the benchmark's"
-    yield from _missing(task.job, run, tables, samples)
-    try:
-        recomputed = summarise(dict(run), dict(tables))
-    except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
-        yield f"no summary can be made of the tables ({type(error).__name__}: {error})"
-        return
-    if not same_json(recomputed, task.folder.summary()):
-        yield "the summary does not follow from the tables"
-
-
-def _missing(
-    job: Job, run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame], samples: Mapping[str, Any]
-) -> Iterator[str]:
-    predictions, explained = tables["predictions"], tables["alignment"]
-    own = predictions[(predictions.part == "") & ~predictions.ladder.astype(bool)]
-    reference = own[(own.threat == job.spec.threat.norm) & np.isclose(own.epsilon, job.spec.threat.model.epsilon)]
-    for name, rows in [(CLEAN, own[own.attack == CLEAN]), *((of, reference) for of in job.attacks)]:
-        if sorted(rows[rows.attack == name].image) != sorted(samples):
-            yield f"'{name}' does not have one row for each image"
-    ball = predictions[predictions.threat.isin(("linf", "l2")) & predictions.distance.notna()]
-    if not (ball.distance.between(0, ball.epsilon.map(with_rounding))).all():
-        yield "a distance is outside its ball"
-    asked = predictions[~(predictions.ladder | predictions.carried).astype(bool)]
-    if (asked.correct.astype(bool) != (asked.margin > 0)).any():
-        yield "an answer does not follow from its margin"
-    failed = {cell["explainer"] for cell in run["cells"] if cell["status"] != "done"}
-    for name in set(job.explainers) - failed:
-        if sorted(explained[(explained.attack == CLEAN) & (explained.explainer == name)].image) != sorted(samples):
-            yield f"'{name}' on clean does not have one row for each image"
 
 
 def _answers(cell: Cell, result: CellResult, stored: pd.DataFrame, images: pd.DataFrame) -> Answers:
