@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from file_server import Server, send
-from fracbench import download
+from fracbench import connections, download
 from fracbench.download import Digest, fetch
 from fracbench.errors import InputError
 
@@ -286,9 +286,9 @@ def test_a_host_that_leads_inside_is_not_connected_to(
     def connect(*_: object, **__: object) -> None:
         raise AssertionError("connected")
 
-    monkeypatch.setattr(download.socket, "getaddrinfo", lambda *_, **__: [(0, 0, 0, "", ("93.184.215.14", 443)),
+    monkeypatch.setattr(connections.socket, "getaddrinfo", lambda *_, **__: [(0, 0, 0, "", ("93.184.215.14", 443)),
                                                                          (0, 0, 0, "", (address, 443))])  # fmt: skip
-    monkeypatch.setattr(download.socket, "create_connection", connect)
+    monkeypatch.setattr(connections.socket, "create_connection", connect)
     says = f"a.example leads to {address}, which is no public address; .* FRACBENCH_LOCAL_URLS=1 if it is yours"
     with pytest.raises(InputError, match=says) as caught:
         fetch("https://a.example/w", file, Digest("sha256", SHA), 1, lambda _: None)
@@ -299,7 +299,7 @@ def test_a_redirect_inside_is_not_followed_either(server: Server, file: Path, mo
     redirected(server, "https://127.0.0.2:1/w")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,127.0.0.2")
     monkeypatch.delenv("FRACBENCH_LOCAL_URLS")
-    monkeypatch.setattr(download, "_public", lambda address: address != "127.0.0.2")
+    monkeypatch.setattr(connections, "_public", lambda address: address != "127.0.0.2")
     with pytest.raises(InputError, match=r"127.0.0.2 leads to 127.0.0.2, which is no public address"):
         get(server, file)
     assert len(server.ranges) == 1

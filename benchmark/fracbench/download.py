@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import re
 import shutil
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
 from filelock import FileLock
-from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
-from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
+from fracbench.connections import Deadlines, Watch, WatchedAdapter
 from fracbench.errors import InputError
 from fracbench.files import check_writable
-from fracbench.schema import local_urls
 
 CHUNK = 2**18  # bytes
 REDIRECTS = 5
@@ -58,120 +51,6 @@ class _Session(requests.Session):
         return None
 
 
-@dataclass(frozen=True)
-class _Limits:
-    """Seconds until an answer, seconds ``allowed`` in all, and when on the monotonic clock these are over."""
-
-    timeout: float
-    allowed: float
-    until: float
-
-
-class _Watch:
-    """Hangs up when time is up, whatever is being read: each single byte renews a socket's own timeout."""
-
-    def __init__(self, limits: _Limits) -> None:
-        self.limits, self.fired = limits, False
-        self._until, self._done, self._sockets = limits.until, threading.Event(), list[socket.socket]()
-        self.allow(limits.timeout)
-        self._thread = threading.Thread(target=self._wait, daemon=True)
-
-    def __enter__(self) -> _Watch:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-        for opened in self._sockets:
-            opened.close()
-
-    def allow(self, seconds: float) -> None:
-        """So long from now, within what is left in all."""
-        self._until = min(self.limits.until, time.monotonic() + seconds)
-
-    def _wait(self) -> None:
-        while not self._done.wait(max(0.0, self._until - time.monotonic())):
-            if time.monotonic() >= self._until:
-                self.fired = True
-                for opened in self._sockets:
-                    _hang_up(opened)
-                return
-
-    def connect(self, host: str, port: int, proxied: bool) -> socket.socket:
-        """A connection to a public address.
-
-        It goes to the very addresses that were looked at, so that a name cannot lead elsewhere the next moment. What
-        a proxy connects to is the proxy's to say; a look-up takes as long as the system lets it.
-        """
-        try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except UnicodeError as error:
-            raise OSError(f"{host} is no name of a host") from error
-        addresses = [str(of[4][0]) for of in found]
-        hidden = [] if proxied or local_urls() else [of for of in addresses if not _public(of)]
-        if hidden:
-            raise InputError(
-                f"{host} leads to {hidden[0]}, which is no public address; give another url, "
-                "or set FRACBENCH_LOCAL_URLS=1 if it is yours"
-            )
-        for address in addresses:
-            left = min(self.limits.timeout, self._until - time.monotonic())
-            if left <= 0:
-                break
-            try:
-                made = socket.create_connection((address, port), left)
-            except OSError:
-                continue
-            self._sockets.append(made.dup())  # TLS takes the socket itself over
-            if self.fired:
-                _hang_up(made)
-            return made
-        raise OSError(f"no connection to {host}")
-
-
-def _hang_up(opened: socket.socket) -> None:
-    with suppress(OSError):  # the other side was first
-        opened.shutdown(socket.SHUT_RDWR)
-
-
-def _public(address: str) -> bool:
-    of = ipaddress.ip_address(address)
-    return (getattr(of, "ipv4_mapped", None) or of).is_global and not of.is_multicast
-
-
-class _Adapter(HTTPAdapter):
-    """Connects through a watch."""
-
-    def __init__(self, watch: _Watch) -> None:
-        class Plain(HTTPConnection):
-            def _new_conn(self) -> socket.socket:
-                return watch.connect(self.host, self.port or 80, self.proxy is not None)
-
-        class Secure(HTTPSConnection):
-            def _new_conn(self) -> socket.socket:
-                return watch.connect(self.host, self.port or 443, self.proxy is not None)
-
-        class PlainPool(HTTPConnectionPool):
-            ConnectionCls = Plain
-
-        class SecurePool(HTTPSConnectionPool):
-            ConnectionCls = Secure
-
-        self._pools = {"http": PlainPool, "https": SecurePool}
-        super().__init__()
-
-    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        super().init_poolmanager(*arguments, **options)
-        self.poolmanager.pool_classes_by_scheme = self._pools
-
-    def proxy_manager_for(self, proxy: str, **options: Any) -> PoolManager:
-        manager: PoolManager = super().proxy_manager_for(proxy, **options)
-        if not proxy.startswith("socks"):
-            manager.pool_classes_by_scheme = self._pools
-        return manager
-
-
 class _Broken(Exception):
     """This attempt failed, the next may not; the message says how."""
 
@@ -202,7 +81,7 @@ def fetch(
         if digest.matches(file):
             return
         allowed = size / USUAL + spare
-        limits = _Limits(timeout, allowed, time.monotonic() + allowed)
+        limits = Deadlines(timeout, allowed, time.monotonic() + allowed)
         try:
             resumed = _complete(url, partial, size, progress, limits, waits)
             if resumed and not digest.matches(partial):  # the file changed since its first part came
@@ -225,7 +104,7 @@ def _held(partial: Path) -> int:
 
 
 def _complete(
-    url: str, partial: Path, size: int, progress: Callable[[int], None], limits: _Limits, waits: Sequence[float]
+    url: str, partial: Path, size: int, progress: Callable[[int], None], limits: Deadlines, waits: Sequence[float]
 ) -> bool:
     """Attempts until all bytes are there, unverified; says whether they came in more than one part."""
     resumed = False
@@ -252,7 +131,7 @@ def _complete(
     raise AssertionError("the last attempt returns or raises")
 
 
-def _attempt(url: str, partial: Path, size: int, progress: Callable[[int], None], limits: _Limits) -> None:
+def _attempt(url: str, partial: Path, size: int, progress: Callable[[int], None], limits: Deadlines) -> None:
     """One request for what is still lacking, appended; what cannot be gone on from is deleted."""
     held = _held(partial)
     if held > size:
@@ -264,7 +143,7 @@ def _attempt(url: str, partial: Path, size: int, progress: Callable[[int], None]
     start = done = held
     try:
         with (
-            _Watch(limits) as watch,
+            Watch(limits) as watch,
             _Session() as session,
             closing(_answer(session, watch, url, held)) as response,
         ):
@@ -293,7 +172,7 @@ def _attempt(url: str, partial: Path, size: int, progress: Callable[[int], None]
         raise _Broken(f"{host} broke off")
 
 
-def _chunks(response: requests.Response, watch: _Watch) -> Iterator[bytes]:
+def _chunks(response: requests.Response, watch: Watch) -> Iterator[bytes]:
     """The body as it arrives; a server that trickles would otherwise never be late."""
     timeout = watch.limits.timeout
     since, fresh = time.monotonic(), 0
@@ -308,10 +187,10 @@ def _chunks(response: requests.Response, watch: _Watch) -> Iterator[bytes]:
             watch.allow(2 * timeout)
 
 
-def _answer(session: _Session, watch: _Watch, url: str, held: int) -> requests.Response:
+def _answer(session: _Session, watch: Watch, url: str, held: int) -> requests.Response:
     """The response, headers read, body not: redirects are followed here, to https alone."""
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={held}-"} if held else {})
-    adapter = _Adapter(watch)
+    adapter = WatchedAdapter(watch)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     at = url
