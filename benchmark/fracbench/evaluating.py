@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 from filelock import FileLock
@@ -27,6 +27,8 @@ from fracbench.summary import summarise
 from fracbench.tasks import Task, finished_run
 from fracbench.verify import Verdict
 
+T = TypeVar("T")
+
 DEATHS = 3  # after so many in one run, a submission is given up
 
 
@@ -42,12 +44,19 @@ def _modules(task: Task) -> list[str]:
     return sorted({type(of).__module__ for of in plugins} | {model.__module__})
 
 
+def _in_process(
+    task: Task, limits: Limits, work: Callable[..., T], *arguments: object, hear: Callable[..., None] = _ignore
+) -> T:
+    """What ``work`` makes of a task in the process of its submission."""
+    return apart(partial(work, task, *arguments), limits, limits.seconds or BETWEEN_CELLS, hear, _modules(task))
+
+
 def check(tasks: Iterable[Task], limits: Limits) -> dict[str, list[str]]:
     """Build every model once, before anything is computed: the faults of those that cannot be, by submission."""
     faults = {}
     for task in tasks:
         try:
-            apart(partial(inside.build, task), limits, limits.seconds or BETWEEN_CELLS, _ignore, _modules(task))
+            _in_process(task, limits, inside.build)
         except InputError as error:
             faults[task.entry.name] = [f"{task.entry.name}: {fault}" for fault in error.faults]
         except Died as error:
@@ -58,7 +67,7 @@ def check(tasks: Iterable[Task], limits: Limits) -> dict[str, list[str]]:
 def examine(task: Task, limits: Limits, show: Callable[[Finding], None]) -> None:
     """Look at the model of a submission before a long run; ``show`` gets each finding as it is made."""
     try:
-        apart(partial(inside.examine, task), limits, BETWEEN_CELLS, lambda _, finding: show(finding), _modules(task))
+        _in_process(task, limits, inside.examine, hear=lambda _, finding: show(finding))
     except Died as error:
         show(Finding("fail", "model", f"{error}; what it did is done in every run"))
 
@@ -66,7 +75,7 @@ def examine(task: Task, limits: Limits, show: Callable[[Finding], None]) -> None
 def estimate(task: Task, limits: Limits) -> Estimate:
     """Planned passes, and minutes from a timing of the model on this machine, a few seconds for most networks."""
     try:
-        return apart(partial(inside.estimate, task), limits, BETWEEN_CELLS, _ignore, _modules(task))
+        return _in_process(task, replace(limits, seconds=None), inside.estimate)  # it is no cell
     except Died as error:
         raise InputError(f"{task.entry.name}: the model fails on images: {error}") from error
 
@@ -78,9 +87,8 @@ def verify(task: Task, cells: int, seed: int, limits: Limits, again: str, show: 
     that, and where the results cannot be written to.
     """
     run = finished_run(task, again, ours=False)
-    work = partial(inside.verify, task, run, cells, seed)
     try:
-        verdict = apart(work, limits, BETWEEN_CELLS, lambda _, text: show(text), _modules(task))
+        verdict = _in_process(task, limits, inside.verify, run, cells, seed, hear=lambda _, text: show(text))
     except Died as error:
         raise InputError(f"{task.entry.name}: cannot be computed again: {error}") from error
     if not verdict.wrong and verdict.cells:
@@ -141,9 +149,8 @@ def _evaluated(task: Task, limits: Limits, progress: Progress) -> Outcome:
     heard = _Heard(progress)
     for _ in range(DEATHS):
         heard.seen, heard.under_way = 0, None
-        work = partial(inside.evaluate, task, limits.seconds, dict(lost))
         try:
-            return apart(work, limits, limits.seconds or BETWEEN_CELLS, heard, _modules(task))
+            return _in_process(task, limits, inside.evaluate, limits.seconds, dict(lost), hear=heard)
         except InputError as error:  # the model was built a moment ago
             reason = f"the model cannot be built: {error}"
         except Died as error:
@@ -172,8 +179,7 @@ def _with_third_parties(
     if counted:
         try:
             patience = limits.seconds or BETWEEN_CELLS
-            work = partial(inside.answers, task, counted, run["random"], patience)
-            rows = apart(work, limits, patience, _ignore, _modules(task))
+            rows = _in_process(task, limits, inside.answers, counted, run["random"], patience)
         except Died as error:
             raise InputError(f"{task.entry.name}: its answers to images of third parties: {error}") from error
     return {**run, "third_party": records}, {**tables, "predictions": pd.concat([own, *rows], ignore_index=True)}
