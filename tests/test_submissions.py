@@ -379,3 +379,15 @@ def test_a_spec_must_be_consistent() -> None:
     with pytest.raises(ValueError, match="repeats another"):
         spec(further_threats=[{"norm": "l2", "epsilon": written, "attacks": fgsm} for written in ("0.5", "1/2")])
     assert isinstance(spec(), BenchmarkSpec)
+
+
+def test_weights_are_hashed_once_for_as_long_as_they_stay_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, read = tmp_path / "w", []
+    digest = hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", lambda *of: read.append(of) or digest(*of))
+    file.write_bytes(b"one")
+    assert file_hash(file) == file_hash(file) == hashlib.sha256(b"one").hexdigest() and len(read) == 1
+    file.write_bytes(b"other")
+    assert file_hash(file) == hashlib.sha256(b"other").hexdigest() and len(read) == 2

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -183,7 +183,13 @@ def _downloaded(name: str, weights: Weights) -> Path:
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 (hex) of a file."""
+    """SHA-256 (hex) of a file, read once for as long as it stays the same."""
+    seen = path.stat()
+    return _hash(path, seen.st_ino, seen.st_size, seen.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _hash(path: Path, *_: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
