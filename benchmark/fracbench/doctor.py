@@ -19,8 +19,8 @@ from fracbench.checks import symptoms
 from fracbench.contracts import Dataset
 from fracbench.data import choose, load
 from fracbench.errors import InputError, Unsupported
-from fracbench.flags import BLIND_SHARE, CHANGE, FLAG_TEXT
-from fracbench.inside import estimate, prepared
+from fracbench.flags import BLIND_SHARE, FLAG_TEXT, shown_by
+from fracbench.inside import prepared, timed
 from fracbench.models import Guarded, OneLogit, undisturbed
 from fracbench.robustness import is_random, zero_gradient
 from fracbench.tasks import Task
@@ -109,16 +109,10 @@ class Doctor:
                     "row is flagged; take out what draws at random",
                 )  # fmt: skip
                 return
-        found = symptoms(self.model, self._few, labels)
-        signs = {
-            "probabilities": found["probabilities"],
-            "batch_dependent": (found["batch"] or 0) > CHANGE,
-            "precision_dependent": (found["precision"] or 0) > CHANGE,
-            "jumps": found["jumps"] > 0,
-        }
-        for name in [name for name, there in signs.items() if there]:
+        signs = shown_by([symptoms(self.model, self._few, labels)])
+        for name in signs:
             yield Finding("warn", name.replace("_", " "), f"{FLAG_TEXT[name]}: the row is flagged")
-        if not any(signs.values()):
+        if not signs:
             yield Finding("pass", "deterministic", "the same answer to the same image, alone or in a batch, in double "
                           "precision too")  # fmt: skip
 
@@ -232,7 +226,7 @@ class Doctor:
             yield Finding("pass", "memory", said)
 
     def _time(self) -> Iterator[Finding]:
-        found = estimate(self.task, lambda *_: None)
+        found = timed(self.model, self.task)
         passes = {cell: sum(self.job.passes(cell)) for cell in self.job.cells(0)}
         longest = max(passes, key=lambda cell: passes[cell])
         least = found.minutes * passes[longest] / (found.forward + found.backward)

@@ -57,7 +57,9 @@ def flags_of(
     only where it broke 95 %, and a stronger black box only when it then no longer is.
     """
     broken = attacked[~attacked.correct.astype(bool)].image
-    counts = _counted(clean, attacked[attacked.attack != ADAPTIVE], random, black_box) | _from(list(symptoms), broken)
+    counts = _counted(clean, attacked[attacked.attack != ADAPTIVE], random, black_box) | shown_by(
+        list(symptoms), broken
+    )
     adaptive = attacked[attacked.attack == ADAPTIVE].set_index("image").margin.reindex(clean.index)
     answered = {name: bool(adaptive.notna().all()) and len(clean) > 0 for name in UNRANKING}
     moved = (adaptive <= 0) | (adaptive < clean.margin - ANSWER * clean.fracture_margin.std(ddof=0))
@@ -126,8 +128,8 @@ def _one_step_better(white: pd.DataFrame, correct: pd.Series) -> int:
     return int((correct.reindex(single.index, fill_value=False) & (single < lowest - 1e-3 * lowest.abs() - 1e-6)).sum())
 
 
-def _from(symptoms: Sequence[Mapping[str, Any]], broken: Iterable[str]) -> dict[str, int]:
-    """Flags that show in the symptoms of the batches; a survivor that something broke since is none."""
+def shown_by(symptoms: Sequence[Mapping[str, Any]], broken: Iterable[str] = ()) -> dict[str, int]:
+    """Flags that show in the symptoms of batches, with the images they rest on; a survivor since ``broken`` is none."""
     if not symptoms:
         return {}
     images = sum(of["images"] for of in symptoms)
@@ -137,7 +139,7 @@ def _from(symptoms: Sequence[Mapping[str, Any]], broken: Iterable[str]) -> dict[
         found["jumps"] = jumps
     if all(of["probabilities"] for of in symptoms):
         found["probabilities"] = images
-    survivors = {name for of in symptoms for name in of["survivors"]} - set(broken)
+    survivors = {name for of in symptoms for name in of.get("survivors", ())} - set(broken)
     if survivors:
         found["survives_half"] = len(survivors)
     for name, key in (("batch_dependent", "batch"), ("precision_dependent", "precision")):

@@ -75,7 +75,6 @@ def examine(task: Task, tell: Tell) -> None:
     """Look at the model before a long run, and tell each finding."""
     from fracbench.doctor import Doctor
 
-    prepare(task.device)
     for finding in Doctor(task).findings():
         tell("finding", finding)
 
@@ -107,8 +106,13 @@ class Estimate:
 
 
 def estimate(task: Task, tell: Tell) -> Estimate:
-    """Planned passes, and minutes from a timing of the model on this machine, a few seconds for most networks."""
-    model, job = prepared(task), task.job
+    """Planned passes, and minutes from a timing of the model on this machine."""
+    return timed(prepared(task), task)
+
+
+def timed(model: Guarded, task: Task) -> Estimate:
+    """The same with the model built; a few seconds for most networks."""
+    job = task.job
     costs = [job.passes(cell) for batch in range(len(job.batches)) for cell in job.cells(batch)]
     forward, backward = sum(f for f, _ in costs), sum(b for _, b in costs)
     size = min(job.spec.logical_batch, model.micro_batch)

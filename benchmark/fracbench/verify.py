@@ -18,7 +18,7 @@ from fracbench.bench import Bench
 from fracbench.cells import compute, patience
 from fracbench.claims import cell_of, false_claims, planned_cells
 from fracbench.explained_cells import to_explain
-from fracbench.flags import BLIND_SHARE, CHANGE
+from fracbench.flags import shown_by
 from fracbench.inside import prepared
 from fracbench.plan import CLEAN, Cell, Job
 from fracbench.runner import check_networks, probe_random
@@ -208,16 +208,11 @@ def _of_symptoms(bench: Bench, records: Mapping[Cell, Mapping[str, Any]], same_m
         return
     images, labels = bench.data.images[: checks.IMAGES], bench.data.labels[: checks.IMAGES]
     now = checks.symptoms(bench.model, images, labels, bench.predictions)
-    told, said = ({**_signs(of), **({"of": (of["jumps"], of["crossed"])} if same_machine else {})}
-                  for of in (before, now))  # fmt: skip
-    yield from (f"the symptoms of batch {bench.batch}: {name}" for name in said if told[name] != said[name])
-
-
-def _signs(symptoms: Mapping[str, Any]) -> dict[str, Any]:
-    """What flags are made of."""
-    changes = {name: symptoms[name] is not None and symptoms[name] > CHANGE for name in ("batch", "precision")}
-    jumps = symptoms["jumps"] > BLIND_SHARE * symptoms["crossed"]
-    return {**changes, "jumps": jumps, **{name: symptoms[name] for name in ("images", "probabilities")}}
+    told, said = shown_by([before], before.get("survivors", ())), shown_by([now])
+    others = [name for name in ("images", *(("jumps", "crossed") if same_machine else ())) if before[name] != now[name]]
+    yield from (
+        f"the symptoms of batch {bench.batch}: {name}" for name in sorted({*others, *(told.keys() ^ said.keys())})
+    )
 
 
 def _answers(cell: Cell, result: CellResult, stored: pd.DataFrame, images: pd.DataFrame) -> Answers:
