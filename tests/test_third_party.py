@@ -16,13 +16,17 @@ import pytest
 import torch
 from conftest import STARTERS
 from fracbench import specs
+from fracbench import verify as verifying
 from fracbench.data import load
 from fracbench.errors import InputError
 from fracbench.models import guard
+from fracbench.plan import Cell
 from fracbench.resolving import resolve
 from fracbench.schema import BenchmarkSpec
 from fracbench.store import TABLES, ResultFolder
 from fracbench.submissions import discover, load_model
+from fracbench.summary import summarise
+from fracbench.tasks import bind
 from fracbench.third_party import Sent, _Member, read, verified
 from test_cli import call
 
@@ -108,6 +112,25 @@ def test_a_stronger_attack_lowers_the_row_in_the_name_of_its_sender(
     assert "verified: 0 more images broken" in again.output
     recomputed = call("summarise", NAME, "--submissions", STARTERS, "--results", results)
     assert recomputed.exit_code == 0 and folder(results).summary() == after
+
+
+def test_answers_to_what_was_sent_are_verified(
+    results: Path, clean: dict[str, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.savez(tmp_path / "sent.npz", ids=clean["ids"], images=stronger(clean)[:, None])
+    assert submit(results, tmp_path / "sent.npz").exit_code == 0
+    monkeypatch.setattr(verifying, "_chosen", lambda *_: [Cell("clean", 0)])
+    (task,) = bind(discover(STARTERS, results, [NAME]), resolve(specs.load(SPEC)), "cpu")
+    run = folder(results).run()
+    assert run is not None and not verifying.verify(task, run, 1, 0, lambda *_: None).wrong
+    tables = {name: folder(results).table(name) for name in TABLES}
+    rows = tables["predictions"]
+    sent = rows.attack == "third-party/red-team"
+    forged = rows.assign(correct=rows.correct | sent, margin=rows.margin.abs().where(sent, rows.margin))
+    tables["predictions"] = forged
+    folder(results).write(tables, run, summarise(run, tables))
+    told = verifying.verify(task, run, 1, 0, lambda *_: None).wrong
+    assert told == ["the answers to the images of 'third-party/red-team'"]
 
 
 def test_clean_images_lower_nothing(results: Path, clean: dict[str, np.ndarray], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 from dataclasses import replace
@@ -14,8 +15,8 @@ import pytest
 import torch
 from click.testing import Result
 from conftest import STARTERS
-from fracbench import specs
-from fracbench import verify as comparing
+from fracbench import claims, comparing, specs
+from fracbench import verify as verifying
 from fracbench.board import read_board
 from fracbench.claims import cell_of
 from fracbench.plan import Cell
@@ -25,8 +26,9 @@ from fracbench.store import TABLES, CellResult, ResultFolder
 from fracbench.submissions import discover, load_model
 from fracbench.summary import summarise
 from fracbench.tasks import bind
-from fracbench_leaderboard.table import notes
+from fracbench_leaderboard.table import badges
 from fracbench_plugins.metrics import _quantus
+from PIL import Image
 from test_cli import call
 from test_printing import board
 from worlds import Broken
@@ -63,13 +65,13 @@ def verify(results: Path, *more: object) -> Result:
     return call("verify", NAME, *OPTIONS, "--results", results, *map(str, more))
 
 
-def again(results: Path, n: int) -> comparing.Verdict:
+def again(results: Path, n: int) -> verifying.Verdict:
     """The same in this process."""
     (entry,) = discover(STARTERS, None, [NAME])
     (task,) = bind([entry], resolve(specs.load("smoke")), "cpu")
     run = folder_of(results).run()
     assert run is not None
-    return comparing.verify(replace(task, folder=folder_of(results)), run, n, 0, lambda *_: None)
+    return verifying.verify(replace(task, folder=folder_of(results)), run, n, 0, lambda *_: None)
 
 
 def test_a_run_of_this_machine_agrees_with_itself_and_with_quantus(results: Path) -> None:
@@ -106,13 +108,13 @@ def test_what_was_changed_is_told(
     results: Path, changes: dict[str, Any], says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forge(results, **changes)
-    monkeypatch.setattr(comparing, "_chosen", lambda *_: [PGD, Cell("explain", 1, "clean", "", "saliency")])
+    monkeypatch.setattr(verifying, "_chosen", lambda *_: [PGD, Cell("explain", 1, "clean", "", "saliency")])
     assert says in again(results, 2).wrong
 
 
 @pytest.fixture
 def nothing_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparing, "_chosen", lambda *_: [])
+    monkeypatch.setattr(verifying, "_chosen", lambda *_: [])
 
 
 def run_of(results: Path) -> dict[str, Any]:
@@ -177,7 +179,7 @@ def test_an_explainer_that_does_support_the_model_is_not_unsupported(
     cell = Cell("explain", 1, "clean", "", "saliency")
     forge(results, said={"cells": [of | {"status": "unsupported"} if cell_of(of) == cell else of
                                    for of in records]})  # fmt: skip
-    monkeypatch.setattr(comparing, "_chosen", lambda *_: [cell])
+    monkeypatch.setattr(verifying, "_chosen", lambda *_: [cell])
     assert "'saliency on clean' of batch 1 is unsupported in run.json, and can be computed" in again(results, 1).wrong
 
 
@@ -205,13 +207,13 @@ def test_columns_of_clean_images_are_compared(
     results: Path, column: str, value: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forge(results, predictions=lambda rows: rows.assign(**{column: rows[column].where(rows.attack != "clean", value)}))
-    monkeypatch.setattr(comparing, "_chosen", lambda *_: [Cell("clean", 0)])
+    monkeypatch.setattr(verifying, "_chosen", lambda *_: [Cell("clean", 0)])
     assert any(column in fault for fault in again(results, 1).wrong)
 
 
 def test_what_scores_are_read_against_is_compared(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     forge(results, images=lambda rows: rows.assign(chance_hit=0.0))
-    monkeypatch.setattr(comparing, "_chosen", lambda *_: [Cell("clean", 0)])
+    monkeypatch.setattr(verifying, "_chosen", lambda *_: [Cell("clean", 0)])
     assert "chance_hit of the images of batch 0 is not the benchmark's" in again(results, 1).wrong
 
 
@@ -219,9 +221,101 @@ def test_symptoms_and_scores_that_few_maps_have_are_compared(results: Path, monk
     told = [of | {"symptoms": of["symptoms"] | {"probabilities": True}} if "symptoms" in of else of
             for of in run_of(results)["cells"]]  # fmt: skip
     forge(results, said={"cells": told}, alignment=lambda rows: rows.assign(blank=True, top_overlap=1.0))
-    monkeypatch.setattr(comparing, "_chosen", lambda *_: [Cell("explain", 0, "pgd", "0.5/255", "saliency")])
+    monkeypatch.setattr(verifying, "_chosen", lambda *_: [Cell("explain", 0, "pgd", "0.5/255", "saliency")])
     wrong = again(results, 1).wrong
     assert "the symptoms of batch 0: probabilities" in wrong and {"blank", "top_overlap"} <= set(wrong)
+
+
+LADDER, AIMED = Cell("ladder", 0, "apgd-margin"), Cell("explanation", 0, "explanation", "0.5/255")
+OF_AIMED = Cell("explain", 0, "explanation", "0.5/255", "saliency")
+EVERY_KIND = [Cell("clean", 0), PGD, LADDER, AIMED, OF_AIMED, Cell("explain", 0, "pgd", "0.5/255", "gradcam")]
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_every_kind_of_cell_comes_out_again(results: Path, elsewhere: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verifying, "_chosen", lambda *_: EVERY_KIND)
+    if elsewhere:
+        forge(results, said={"environment": run_of(results)["environment"] | {"torch": "1.0"}})
+    found = again(results, 6)
+    assert not found.wrong and len(found.answers) == 7, "with the attack, and the clean images, that maps are of"
+    ladder = next(of for of in found.answers if of.cell == LADDER.label)
+    assert ladder.rows == 3 * 8 and ladder.differ == 0
+    assert {of.same_machine for of in found.scores} == {not elsewhere}
+
+
+def test_a_ladder_is_attacked_again(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forge(results, predictions=lambda rows: rows.assign(correct=rows.correct | rows.ladder))
+    monkeypatch.setattr(verifying, "_chosen", lambda *_: [LADDER])
+    assert "the answers of 'apgd-margin ladder'" in again(results, 1).wrong
+
+
+def test_maps_under_an_attack_on_the_explanation_are_made_again(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forge(results, alignment=lambda rows: rows.assign(auc=rows.auc.where(rows.attack != "explanation", 0.99)))
+    monkeypatch.setattr(verifying, "_chosen", lambda *_: [OF_AIMED])
+    assert "auc" in again(results, 1).wrong
+
+
+@pytest.mark.parametrize("name, elsewhere", [("distance", False), ("adversarial_distance", True)])
+def test_distances_are_compared(results: Path, name: str, elsewhere: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = {"environment": run_of(results)["environment"] | {"torch": "1.0"}} if elsewhere else {}
+    forge(results, said=said, predictions=lambda rows: rows.assign(
+        **{name: (rows[name] / 2).where(rows.attack == "pgd", rows[name])}))  # fmt: skip
+    monkeypatch.setattr(verifying, "_chosen", lambda *_: [PGD])
+    assert f"the {name} of 'pgd 0.5/255', batch 0" in again(results, 1).wrong
+
+
+def test_what_outlives_an_attack_is_counted_again(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = [of | {"symptoms": of["symptoms"] | {"survivors": ["p0"]}} if "symptoms" in of else of
+            for of in run_of(results)["cells"]]  # fmt: skip
+    forge(results, said={"cells": told})
+    monkeypatch.setattr(verifying, "_chosen", lambda *_: [Cell("clean", 0)])
+    assert "the symptoms of batch 0: survivors" in again(results, 1).wrong
+
+
+def black(png: bytes) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("L", Image.open(io.BytesIO(png)).size).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def repaint(rows: pd.DataFrame, kind: str) -> pd.DataFrame:
+    return rows.assign(png=[black(png) if of == kind else png for of, png in zip(rows.kind, rows.png, strict=True)])
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        (lambda rows: repaint(rows, "radiograph"), r"the radiograph of \S+ in the gallery is not the benchmark's"),
+        (lambda rows: rows.assign(png=b"GIF89a"), r"the mask of \S+ in the gallery is not the benchmark's"),
+        (lambda rows: rows.assign(png="text"), r"the mask of \S+ in the gallery is not the benchmark's"),
+        (lambda rows: rows.assign(kind=rows.kind.replace("mask", "advert")), "has a kind of picture that no run makes"),
+        (lambda rows: rows.iloc[1:], "the (radiograph|mask) of"),
+        (lambda rows: rows.iloc[:0], "the gallery does not have the benchmark's images"),
+        (lambda rows: pd.concat([rows, rows]), "the gallery does not have the benchmark's images, each picture once"),
+        (lambda rows: rows.drop(columns="png"), "the gallery lacks a column"),
+    ],
+)
+def test_pictures_are_of_the_benchmarks_images(smoke: Path, change: Any, says: str) -> None:
+    gallery = pd.read_parquet(smoke / NAME / "smoke" / "gallery.parquet")
+    job = resolve(specs.load("smoke"))
+    assert not list(claims._of_gallery(job, gallery))
+    assert any(re.search(says, fault) for fault in claims._of_gallery(job, change(gallery)))
+
+
+@pytest.mark.parametrize(
+    "kind, chosen, says",
+    [
+        ("attributions", [Cell("explain", 0, "clean", "", "gradcam")], "the pictures of 'gradcam on clean', batch 0"),
+        ("perturbation", [replace(PGD, attack=name) for name in ("fgsm", "pgd", "autoattack")],
+         "the pictures of '(pgd|fgsm|autoattack) 0.5/255', batch 0"),
+    ],
+)  # fmt: skip
+def test_pictures_are_those_of_the_run(
+    results: Path, kind: str, chosen: list[Cell], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forge(results, gallery=lambda rows: repaint(rows, kind))
+    monkeypatch.setattr(verifying, "_chosen", lambda *_: chosen)
+    assert any(re.match(says, fault) for fault in again(results, len(chosen)).wrong)
 
 
 def broken_at(places: range) -> pd.DataFrame:
@@ -237,12 +331,12 @@ def test_the_same_accuracy_on_other_images_is_told(stored: range, agrees: bool) 
     images = pd.DataFrame({"image": [f"i{k}" for k in range(16)], "label": [k % 2 for k in range(16)]})
     now = CellResult({"status": "done"}, {"predictions": broken_at(range(8, 16))})
     cell = Cell("attack", 0, "pgd", "0.1")
-    assert comparing._answers(cell, now, broken_at(stored), images).agrees == agrees
+    assert comparing.answers(cell, now.tables["predictions"], broken_at(stored), images).agrees == agrees
 
 
 def test_the_same_mean_on_other_maps_is_told() -> None:
     rows = pd.DataFrame({"ours": [1.0] * 8 + [0.0] * 8, "stored": [0.0] * 8 + [1.0] * 8})
-    found = comparing._difference("hit", rows.assign(untied=np.nan, as_is=np.nan), same_machine=False)
+    found = comparing.difference("hit", rows.assign(untied=np.nan, as_is=np.nan), same_machine=False)
     assert not found.agrees and found.mean == 0 and found.far == 16
 
 
@@ -273,7 +367,7 @@ def test_results_that_came_with_a_submission_rank_once_they_are_verified(
 
 
 def test_a_cell_that_can_no_longer_be_computed_is_told(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparing, "_chosen", lambda *_: [PGD])
+    monkeypatch.setattr(verifying, "_chosen", lambda *_: [PGD])
     found = again(results, 1)
     assert [of.cell for of in found.answers] == ["pgd 0.5/255"] and not found.wrong
     monkeypatch.setattr("fracbench_plugins.attacks.pgd.PGD.__call__", Broken.__call__)
@@ -310,6 +404,6 @@ def test_quantus_itself_can_score_a_run_which_is_then_no_longer_the_benchmark(re
 
 def test_the_board_says_when_a_row_was_verified() -> None:
     (row,) = board().of(board().boards()[0])[:1]
-    assert "verified" not in notes(row)
-    assert notes(row | {"verified": "2026-11-26T10:00:00+00:00"}).startswith("verified on 2026-11-26")
-    assert "self-reported" in notes(row | {"self_reported": True, "verified": None})
+    assert "verified" not in " ".join(badges(row))
+    assert badges(row | {"verified": "2026-11-26T10:00:00+00:00"})[0] == "verified on 2026-11-26"
+    assert "self-reported" in badges(row | {"self_reported": True, "verified": None})

@@ -10,6 +10,9 @@ import numpy as np
 import pandas as pd
 
 from fracbench import third_party
+from fracbench.comparing import PICTURE, alike
+from fracbench.data import load
+from fracbench.pictures import png
 from fracbench.plan import CLEAN, Cell, Job
 from fracbench.runner import Outcome, record_of
 from fracbench.schema import ADAPTIVE, THIRD_PARTY, with_rounding
@@ -17,6 +20,7 @@ from fracbench.store import same_json
 from fracbench.summary import summarise
 from fracbench.tasks import Task
 
+PICTURES, STRONGEST = ("radiograph", "mask", "perturbation", "attributions"), "strongest"
 # of run.json, what this machine or this moment says; all else the benchmark or the submission does
 OF_THE_RUN = ("schema_version", "random", "environment", "device", "seconds", "passes", "identity", "finished", "cells")
 
@@ -46,6 +50,7 @@ def false_claims(
     if task.job.rungs:
         yield from _of_ladders(task.job, planned, tables["predictions"])
     yield from _of_third_parties(task, run, tables["predictions"])
+    yield from _of_gallery(task.job, tables["gallery"])
 
 
 def _of_records(planned: Sequence[Cell], run: Mapping[str, Any]) -> Iterator[str]:
@@ -98,6 +103,30 @@ def _of_third_parties(task: Task, run: Mapping[str, Any], predictions: pd.DataFr
     rows = predictions[predictions.attack.str.startswith(f"{THIRD_PARTY}/")]
     if Counter(rows.attack) != images or not same_json(run.get("third_party", []), files):
         yield "the rows of third parties are not those of the files kept"
+
+
+def _of_gallery(job: Job, gallery: pd.DataFrame) -> Iterator[str]:
+    """The pictures are of the images that the benchmark shows, each there once; radiographs and masks are its own."""
+    if gallery.empty and not job.gallery:
+        return
+    if not {*PICTURE, "label", "png"} <= set(gallery):
+        yield "the gallery lacks a column"
+        return
+    if set(gallery.image) != job.gallery or gallery.duplicated(PICTURE).any():
+        yield "the gallery does not have the benchmark's images, each picture once"
+        return
+    if not set(gallery.kind) <= set(PICTURES) or not set(gallery.condition) <= {CLEAN, STRONGEST}:
+        yield "the gallery has a kind of picture that no run makes"
+    kept = gallery[gallery.kind.isin(PICTURES[:2]) & (gallery.condition == CLEAN)].set_index(["image", "kind"]).png
+    for samples in job.batches:
+        shown = [sample for sample in samples if sample.id in job.gallery]
+        batch = load(job.dataset, shown, job.spec.image_size) if shown else None
+        for i, sample in enumerate(shown):
+            assert batch is not None
+            planes = {"radiograph": batch.images[i, 0], "mask": batch.masks[i].float()}
+            for kind, plane in planes.items():
+                if not alike(png(plane), kept.get((sample.id, kind))):
+                    yield f"the {kind} of {sample.id} in the gallery is not the benchmark's"
 
 
 def _of_tables(task: Task, run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:

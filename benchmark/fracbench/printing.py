@@ -125,7 +125,7 @@ def print_verdict(verdict: Verdict) -> None:
         for name in ("cell", "images", "other answers", "change of accuracy"):
             table.add_column(name, justify="left" if name == "cell" else "right")
         for cell in verdict.answers:
-            table.add_row(cell.cell, str(cell.images), str(cell.differ), f"{cell.accuracy:.3f}")
+            table.add_row(cell.cell, str(cell.rows), str(cell.differ), f"{cell.accuracy:.3f}")
         console.print(table)
     if verdict.scores:
         table = Table(title="largest difference of a score, over n maps", **look)
