@@ -160,5 +160,5 @@ def test_each_fault_of_form_has_file_line_and_what_to_write(file: Path, tmp_path
     faults = faults_of(yaml)
     assert all(re.match(rf"{re.escape(str(yaml))}(:\d+)?: ", fault) for fault in faults), faults
     assert not faults or any(told(file, "says") in fault for fault in faults), faults
-    only_built = {"unknown-architecture", "unknown-option", "pretrained-path", "wrong-type", "wrong-value", "huge-side"}
+    only_built = {"unknown-option", "pretrained-path", "wrong-type", "wrong-value", "huge-side"}
     assert bool(faults) == (file.stem not in only_built)

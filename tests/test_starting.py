@@ -13,8 +13,9 @@ import yaml
 from conftest import STARTERS, Command
 from fracbench import registry
 from fracbench.errors import InputError
+from fracbench.pretrained import PRETRAINED
 from fracbench.schema import Submission
-from fracbench.starting import PRETRAINED, SCHEMA, skeleton
+from fracbench.starting import SCHEMA, skeleton
 from fracbench.submissions import discover
 from fracbench.yamlio import read
 from safetensors.torch import save_file
@@ -63,8 +64,19 @@ def test_what_torchvision_expects_of_the_input_is_known() -> None:
         "architecture": "resnet50", "channels": 3, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225],
         "image_size": 224,
     }  # fmt: skip
-    with pytest.raises(InputError, match=r"no classifier 'resnet5'\. Did you mean 'resnet50'\?"):
+    with pytest.raises(InputError, match=r"no architecture 'resnet5'\. Did you mean 'resnet50'\?"):
         PRETRAINED["torchvision"]("resnet5")
+
+
+def test_where_robustbench_has_a_backbone_is_filled_in() -> None:
+    assert PRETRAINED["robustbench"]("Hendrycks2020AugMix_WRN") == {
+        "backbone": "Hendrycks2020AugMix_WRN", "dataset": "cifar10", "threat_model": "corruptions",
+    }  # fmt: skip
+    text = skeleton("mine", "robustbench:Salman2020Do_R18", "w", ["smoke"])
+    params = {"backbone": "Salman2020Do_R18", "dataset": "imagenet", "threat_model": "Linf"}
+    assert yaml.safe_load(text)["model"] == {"name": "robustbench", "params": params}
+    assert f"#   model = registry.make('robustbench', {params})".replace("make(", 'make("models", ') in text
+    assert "model.state_dict()" in text and "224 (imagenet)" in text
 
 
 def test_another_model_shows_its_parameters_with_their_defaults() -> None:
@@ -106,6 +118,7 @@ def test_in_an_empty_folder_run_takes_what_init_has_begun(empty: Path, command: 
         (["new", "--from", "tim:resnet50"], "unknown model 'tim'. Did you mean 'timm'? Registered are: "),
         (["new", "--from", "resnet50"], "an architecture comes after a colon: timm:resnet50"),
         (["new", "--from", "timm:resnet5"], "timm has no architecture 'resnet5'. Did you mean 'resnet50'?"),
+        (["new", "--from", "robustbench:Salman2020Do_R19"], "no backbone 'Salman2020Do_R19'. Did you mean 'Sal"),
         (["new", "--benchmark", "smok"], "unknown benchmark 'smok'. Did you mean 'smoke'?"),
         (["there"], "submissions/there/submission.yaml is there already; edit it, or give another name"),
         (["file"], "submissions/file is a file"),

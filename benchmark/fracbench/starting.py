@@ -6,9 +6,12 @@ import ast
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fracbench.errors import InputError, did_you_mean, printable
+
+if TYPE_CHECKING:
+    from fracbench.signatures import Parameters
 
 SCHEMA = Path(__file__).with_name("submission.schema.json")
 TEMPLATE = Path(__file__).with_name("submission-template.yaml")
@@ -16,9 +19,27 @@ UNNAMED = "timm:resnet18"
 # said of parameters that several models have
 NOTES = {
     "channels": "3 repeats the grey image",
-    "image_size": "resized inside; left out, the benchmark's size is kept",
+    "image_size": "resized inside; left out, the benchmark's size is kept, which may be faster",
     "logits": "1 for a network with a single logit",
 }
+# where a parameter of the same name does something else
+OWN_NOTES = {
+    "robustbench": {
+        "image_size": "resized inside; left out, to the 224 (imagenet) or 32 (cifar10) pixels of the zoo",
+        "zoo_weights": "true to begin a training from the zoo's weights; a submission brings all of its own",
+    }
+}
+# how the state dict is saved, by the model; any other is built, trained and saved itself
+OF_A_NETWORK = """# The state dict of that model as safetensors; its network is the attribute `network`:
+#   from safetensors.torch import save_file
+#   state = {f"network.{key}": value.contiguous() for key, value in network.state_dict().items()}
+#   save_file(state, $file)"""
+OF_THE_MODEL = """# The state dict of that model as safetensors. Build it, train it, save it:
+#   from fracbench import registry
+#   from safetensors.torch import save_file
+#   model = registry.make("models", $model, $params)
+#   save_file(model.state_dict(), $file)"""
+RECIPES = {"timm": OF_A_NETWORK, "torchvision": OF_A_NETWORK}
 
 
 def begin(name: str, source: str | None, submissions: Path, benchmarks: Sequence[str]) -> Path:
@@ -49,22 +70,26 @@ def begin(name: str, source: str | None, submissions: Path, benchmarks: Sequence
 def skeleton(name: str, source: str | None, weights: str, benchmarks: Sequence[str]) -> str:
     """The text of a ``submission.yaml`` for a model from ``source``; for a small ResNet where that is None."""
     model, _, value = (source or UNNAMED).partition(":")
+    takes, given = _parameters(model, value, look_up=source is not None)
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         name=_yaml(name),
         title=_yaml(value.partition(".")[0] if source and value[:1].isalnum() else name),
         benchmarks=_yaml(list(dict.fromkeys(benchmarks))),
         model=model,
-        params=_params(model, value, look_up=source is not None),
-        weights=printable(weights),
+        params=_block(model, takes, given),
+        recipe=Template(RECIPES.get(model, OF_THE_MODEL)).substitute(
+            model=repr(model), params=repr(given), file=repr(printable(weights))
+        ),
     )
 
 
-def _params(model: str, value: str, look_up: bool) -> str:
-    """The block of parameters: those known from the source, and as comments those that have their defaults.
+def _parameters(model: str, value: str, look_up: bool) -> tuple[Parameters, dict[str, Any]]:
+    """What a model takes, and the values that are known from the source; None for one that is needed.
 
     What pretrained weights expect is looked up only where it is asked for: that imports torch.
     """
     from fracbench import registry
+    from fracbench.pretrained import PRETRAINED
     from fracbench.signatures import parameters
 
     if model not in (known := registry.names("models")):
@@ -78,16 +103,24 @@ def _params(model: str, value: str, look_up: bool) -> str:
     required = [key for key, default in takes.items() if default is None]
     if value and not required:
         raise InputError(f"--from: '{model}' has no parameter to be given after the colon; write --from {model}")
-    given: dict[str, Any] = {required[0]: value or None} if required else {}
+    given: dict[str, Any] = {key: None for key in required}
+    if value:
+        given[required[0]] = value
     if value and model in PRETRAINED and look_up:
         given |= {key: of for key, of in PRETRAINED[model](value).items() if key in takes}
+    return takes, given
+
+
+def _block(model: str, takes: Parameters, given: Mapping[str, Any]) -> str:
+    """Parameters with their values, and as comments those that have their defaults."""
+    notes = {**NOTES, **OWN_NOTES.get(model, {})}
     lines = []
     for key, default in takes.items():
-        note = f"  # {NOTES[key]}" if key in NOTES else ""
-        if key in given or default is None:
-            needed = "" if given.get(key) is not None else "  # needed: write its value"
-            lines.append(f"    {key}: {_yaml(given.get(key))}{needed or note}")
-        elif (shown := _literal(default)) is not None:
+        note = f"  # {notes[key]}" if key in notes else ""
+        if key in given:
+            needed = "" if given[key] is not None else "  # needed: write its value"
+            lines.append(f"    {key}: {_yaml(given[key])}{needed or note}")
+        elif default is not None and (shown := _literal(default)) is not None:
             lines.append(f"    # {key}: {shown}{note}")
     if not given:
         return "\n".join(["  # params:  # these are the defaults", *lines] if lines else [])
@@ -107,33 +140,3 @@ def _yaml(value: Any) -> str:
 
     plain = list(value) if isinstance(value, tuple) else value
     return yaml.safe_dump(plain, default_flow_style=True, width=10_000).removesuffix("\n...\n").strip()
-
-
-def _timm(architecture: str) -> Mapping[str, Any]:
-    """What the pretrained weights of a timm architecture, or one tag of it, expect of their input."""
-    import timm
-    from timm.models import get_pretrained_cfg
-
-    name = architecture.partition(".")[0]
-    if name not in timm.list_models():
-        raise InputError(f"timm has no architecture '{name:.80}'.{did_you_mean(name, timm.list_models())}")
-    expected = get_pretrained_cfg(architecture) or get_pretrained_cfg(name)
-    if expected is None:
-        return {"architecture": name, "channels": 3}
-    of = {"mean": expected.mean, "std": expected.std, "image_size": expected.input_size[-1]}
-    return {"architecture": name, "channels": 3, **of}
-
-
-def _torchvision(architecture: str) -> Mapping[str, Any]:
-    """What the default weights of a torchvision classifier expect of their input."""
-    from torchvision import models
-
-    known = models.list_models(module=models)
-    if architecture not in known:
-        raise InputError(f"torchvision has no classifier '{architecture:.80}'.{did_you_mean(architecture, known)}")
-    expected = models.get_model_weights(architecture).DEFAULT.transforms()
-    of = {"mean": expected.mean, "std": expected.std, "image_size": expected.crop_size[0]}
-    return {"architecture": architecture, "channels": 3, **of}
-
-
-PRETRAINED = {"timm": _timm, "torchvision": _torchvision}

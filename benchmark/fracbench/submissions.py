@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fracbench import registry, signatures, specs
+from fracbench import libraries, registry, signatures, specs
 from fracbench.errors import InputError, did_you_mean, printable
 from fracbench.files import beside, cache_dir
 from fracbench.overlap import listed_hashes
@@ -122,7 +122,11 @@ def faults_of(file: Path) -> list[str]:
         except InputError as error:
             found += [(line_of(file, *location), fault) for fault in error.faults]
     if submission.model.name in registry.names("models"):
-        for key, fault in signatures.faults("models", submission.model.name, submission.model.params):
+        model = submission.model
+        for key, fault in (
+            *signatures.faults("models", model.name, model.params),
+            *libraries.faults(model.name, model.params),
+        ):
             found.append((line_of(file, "model", "params", key), fault))
     return [printable(f"{file}:{line}: {fault}") for line, fault in sorted(found)]
 

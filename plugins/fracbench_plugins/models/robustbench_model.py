@@ -10,8 +10,8 @@ from types import ModuleType
 from typing import Any, Literal
 
 import torch
+from fracbench import libraries
 from fracbench.contracts import InputError
-from fracbench.errors import did_you_mean
 from fracbench.files import cache_dir
 from torch import nn
 
@@ -72,18 +72,8 @@ class _Zoo:
 
     def check(self, backbone: str, dataset: str, threat_model: str) -> None:
         """``InputError`` where the zoo has no such backbone, or one that cannot be adapted."""
-        known = self._models[dataset, threat_model]
-        if not known:
-            others = [of for at, of in self._models if at == dataset and self._models[at, of]]
-            raise InputError(
-                f"RobustBench has no backbone for {dataset} and {threat_model}; use threat_model: {' or '.join(others)}"
-            )
-        if backbone not in known:
-            elsewhere = [f"dataset: {at}, threat_model: {of}" for (at, of), names in self._models.items()
-                         if backbone in names and at in SIDES]  # fmt: skip
-            hint = f" It is there for {'; '.join(elsewhere)}." if elsewhere else did_you_mean(backbone, known)
-            raise InputError(f"RobustBench has no backbone '{backbone}' for {dataset} and {threat_model}.{hint}")
-        if isinstance(known[backbone]["gdrive_id"], list):
+        libraries.check("robustbench", backbone, dataset=dataset, threat_model=threat_model)
+        if isinstance(self._models[dataset, threat_model][backbone]["gdrive_id"], list):
             raise InputError(f"{backbone} is an ensemble of several networks, which has no one head; use a single one")
         if dataset == "imagenet" and backbone.startswith("Standard"):
             raise InputError(f"{backbone} is torchvision's resnet50 as it is; use the model torchvision")

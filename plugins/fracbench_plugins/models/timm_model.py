@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import timm
+from fracbench import libraries
 from fracbench.contracts import InputError
-from fracbench.errors import did_you_mean
 from fracbench.tensors import Images, Logits
 from torch import Tensor
 
@@ -33,10 +33,7 @@ class TimmModel(FromLibrary):
         options: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(channels, mean, std, logits, image_size)
-        if architecture not in timm.list_models():
-            raise InputError(
-                f"timm has no architecture '{architecture}'.{did_you_mean(architecture, timm.list_models())}"
-            )
+        libraries.check("timm", architecture)
         given = checked_options(options)
         try:
             self.network = timm.create_model(

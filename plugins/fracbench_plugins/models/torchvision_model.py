@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from fracbench import libraries
 from fracbench.contracts import InputError
-from fracbench.errors import did_you_mean
 from torch import nn
 from torchvision import models
 
@@ -38,9 +38,7 @@ class TorchvisionModel(FromLibrary):
         options: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(channels, mean, std, logits, image_size)
-        known = models.list_models(module=models)  # classification alone; segmentation and others have their modules
-        if architecture not in known:
-            raise InputError(f"torchvision has no architecture '{architecture}'.{did_you_mean(architecture, known)}")
+        libraries.check("torchvision", architecture)  # classification alone
         if logits == 1 and architecture.startswith("squeezenet"):
             raise InputError(f"{architecture} ends in a ReLU: its one logit would never be negative; use logits: 2")
         given = checked_options(options)
