@@ -55,6 +55,11 @@ def _scan(kind: str, read: Callable[..., Iterable[EntryPoint]]) -> dict[str, Ent
     return found
 
 
+@cache
+def _installed(kind: str, read: Callable[..., Iterable[EntryPoint]]) -> list[Listing]:
+    return [Listing(point.name, point.value, _package(point)) for point in _scan(kind, read).values()]
+
+
 def register(kind: str, name: str) -> Callable[[F], F]:
     """Register a factory in this process; for notebooks and tests. Duplicates raise ``InputError``."""
     _check_kind(kind)
@@ -86,11 +91,13 @@ def names(kind: str) -> list[str]:
 def listings(kind: str) -> list[Listing]:
     """All plugins of a kind, sorted by name, without importing any of them."""
     _check_kind(kind)
-    rows = [Listing(point.name, point.value, _package(point)) for point in _points(kind).values()]
-    rows += [
-        Listing(name, f"{factory.__module__}:{factory.__qualname__}", "this process")
-        for (of, name), factory in _registered.items()
-        if of == kind
+    rows = [
+        *_installed(kind, entry_points),
+        *(
+            Listing(name, f"{factory.__module__}:{factory.__qualname__}", "this process")
+            for (of, name), factory in _registered.items()
+            if of == kind
+        ),
     ]
     return sorted(rows, key=lambda row: row.name)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import click
@@ -18,22 +19,25 @@ def list_(kind: str | None) -> None:
     """List registered plugins of KIND, and the benchmarks, recipes and architectures that ship with fracbench."""
     from fracbench import recipes, registry, specs
 
-    shipped = {"benchmarks": specs.names, "recipes": recipes.names, "architectures": recipes.architectures}
+    shipped: dict[str, Callable[[], Mapping[str, str]]] = {
+        "benchmarks": lambda: {name: specs.load(name).title for name in specs.names()},
+        "recipes": lambda: {
+            name: recipes.load(name).title.format(architecture="An architecture") for name in recipes.names()
+        },
+        "architectures": lambda: {name: of.title for name, of in recipes.architectures().items()},
+    }
     known = (*registry.KINDS, *shipped)
     if kind is not None and kind not in known:
         raise InputError(f"unknown kind '{kind}'.{did_you_mean(kind, known)} Kinds are: {', '.join(known)}")
-    if kind is None or kind in registry.KINDS:
-        for of in registry.KINDS if kind is None else (kind,):
-            click.echo(f"{of}:")
-            rows = registry.listings(of)
-            width = max((len(row.name) for row in rows), default=0)
-            for row in rows:
-                click.echo(f"  {row.name:<{width}}  {row.package}  {row.target}")
-    for of, found in shipped.items():
-        if kind in (None, of):
-            click.echo(f"{of}:")
-            for name in found():
-                click.echo(f"  {name}")
+    for of in known if kind is None else (kind,):
+        if of in shipped:
+            rows = list(shipped[of]().items())
+        else:
+            rows = [(row.name, f"{row.package}  {row.target}") for row in registry.listings(of)]
+        click.echo(f"{of}:")
+        width = max((len(name) for name, _ in rows), default=0)
+        for name, says in rows:
+            click.echo(f"  {name:<{width}}  {says}")
 
 
 @click.command()

@@ -130,11 +130,12 @@ def run(
         click.echo(f"{task.entry.name}: finished already in {task.folder.path}", err=True)
     if pending:
         models = ", ".join(task.entry.name for task in pending)
-        click.echo(f"checking {sum(map(len, job.batches))} images and the models {models}", err=True)
-        radiographs.check(job.dataset, job.batches, job.spec.image_size)
+        click.echo(f"checking the models {models} and {sum(map(len, job.batches))} images", err=True)
         faults = evaluating.check(pending, held)
         left_out.add(faults)
         pending = [task for task in pending if task.entry.name not in faults]
+        left_out.unless([*done, *pending])
+        radiographs.check(job.dataset, job.batches, job.spec.image_size)
         faults = tasks.claim(pending)
         left_out.add(faults)
         pending = [task for task in pending if task.entry.name not in faults]
