@@ -61,7 +61,7 @@ def opened(address: str, asked: list[str] | None = None) -> Iterator[Page]:
     """The page at an address; what the browser asks for meanwhile, addresses, is added to ``asked``."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(QUIET))
-        page = browser.new_page(viewport={"width": 1500, "height": 1800})
+        page = browser.new_page(viewport={"width": 2400, "height": 1800})
         page.set_default_timeout(60_000)
         page.on("request", lambda request: asked.append(request.url) if asked is not None else None)
         page.goto(address)

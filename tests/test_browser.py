@@ -44,7 +44,7 @@ def test_the_page_shows_what_the_files_say(smoke: Path, command: Command) -> Non
         assert f"{headline['value']:.3f} [{headline['low']:.3f}, {headline['high']:.3f}]" in shown
         for factor in summary["factors"].values():
             assert f"{factor['value']:.3f} [{factor['low']:.3f}, {factor['high']:.3f}]" in shown
-        assert {"phantom-resnet-pgd-at", "phantom-resnet-standard", "always-fracture (control)", "8 + 8"} <= set(shown)
+        assert {"phantom-resnet-pgd-at", "phantom-resnet-standard", "always-fracture", "control", "8 + 8"} <= set(shown)
         assert page.locator("[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg").count() >= 1
         pictures = page.locator("[data-testid=stImage] img, [data-testid=stImageContainer] img")
         expect(pictures, "radiograph, mask, map and overlay").to_have_count(4)
@@ -134,7 +134,7 @@ def test_real_radiographs_say_that_these_models_never_saw_any(smoke: Path, tmp_p
         page.wait_for_selector("text=One case")
         settle(page)
         text = page.inner_text("body")
-        assert "noted as not trained on such images" in text and "Abedeen et al." in text
+        assert "badge 'not trained on such images'" in text and "Abedeen et al." in text
         assert page.locator("a[href*=evil]").count() == 0, "text of a result file is never a link"
         assert "custom run; self-reported, and not verified" in cells(page)
         assert any("self-reported" in cell for cell in cells(page)), "a changed file is no longer ours"

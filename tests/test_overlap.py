@@ -24,7 +24,7 @@ from fracbench.schema import Training
 from fracbench.store import _finite
 from fracbench.submissions import Entry, discover
 from fracbench.summary import rank, summarise
-from fracbench_leaderboard.table import notes
+from fracbench_leaderboard.table import badges, notes
 from fracbench_plugins.datasets.phantom import Phantom
 from test_cli import TINY, call, refused, submissions
 from test_end_to_end import radiographs
@@ -174,8 +174,8 @@ def test_a_badge_is_printed_and_noted_and_unranks_nobody(capsys: pytest.CaptureF
     print_board(Board(rows), None)
     printed = capsys.readouterr().out
     assert f"marked: {badge}" in printed and printed.count(badge) == 1
-    said = {row["submission"]: notes(row) for row in rows}
-    assert said == {"marked": badge, "apart": "not trained on such images (trained on mura)"}
+    said = {row["submission"]: (badges(row), notes(row)) for row in rows}
+    assert said == {"marked": ([badge], ""), "apart": (["not trained on such images"], "trained on mura")}
 
 
 @pytest.mark.parametrize("found", discover(STARTERS, None), ids=lambda found: found.name)

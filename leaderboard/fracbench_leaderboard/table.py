@@ -19,15 +19,20 @@ def interval(score: Mapping[str, Any]) -> str:
     return f"{number(score['value'])} [{number(score['low'])}, {number(score['high'])}]"
 
 
-def notes(row: Mapping[str, Any]) -> str:
-    """What a reader must know about a row before comparing it."""
-    found = ["control: there to lose"] if row["control"] else []
+def badges(row: Mapping[str, Any]) -> list[str]:
+    """What a reader must know about a row before comparing it, in a few words each."""
+    found = ["control"] if row["control"] else []
     found += ["trial run"] if row["custom"] else []
     found += ["self-reported"] if row.get("self_reported") else []
     found += [f"verified on {row['verified'][:10]}"] if row.get("verified") else []
     found += [row["overlap"]["badge"]] if row["overlap"]["badge"] else []
-    if not row["overlap"]["such_images"]:
-        found.append(f"not trained on such images (trained on {row['trained_on']})")
+    found += [] if row["overlap"]["such_images"] else ["not trained on such images"]
+    return found
+
+
+def notes(row: Mapping[str, Any]) -> str:
+    """What was found about a row, in full."""
+    found = [] if row["overlap"]["such_images"] else [f"trained on {row['trained_on']}"]
     found += [f"{sender['by']} lowered it by {sender['lowered']} images" for sender in row["third_party"]]
     return "; ".join([*found, *(flag["text"] + (" (answered)" if flag["answered"] else "") for flag in row["flags"])])
 
@@ -39,7 +44,8 @@ def ranking_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
             {
                 "Rank": "–" if row["rank"] is None else str(row["rank"]),
                 "Tie group": "–" if row["tie_group"] is None else str(row["tie_group"]),
-                "Name": row["submission"] + (" (control)" if row["control"] else ""),
+                "Name": row["submission"],
+                "Badges": badges(row),
                 "Headline": interval(row["headline"]),
                 "Aligned sensitivity [97.5 %]": interval(row["factors"]["aligned_sensitivity"]),
                 "Robust specificity [97.5 %]": interval(row["factors"]["robust_specificity"]),

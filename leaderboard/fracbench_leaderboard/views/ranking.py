@@ -19,6 +19,8 @@ ABOUT = "Fracture classifiers, ranked by whether they survive attack **and** loo
 PICTURES = 5
 INPUTS = {"clean": "clean", "strongest": "strongest attempt"}
 TERMS = """
+- **Badges**: *control*, there to lose; *self-reported*, until `fracbench verify` has computed a sample again; what
+  its training data has in common with these images.
 - **Headline** (aligned robust accuracy): share of fractured-normal pairs handled right for the right reason,
   the product of its two factors. A model that always says "fracture" scores 0.
 - **Tie group**: entries whose headline no test tells from that of the first in their group (label-swap permutation
@@ -53,11 +55,11 @@ def _show_ranking(rows: list[dict[str, Any]]) -> None:
     )
     st.text(facts + first["note"])  # text, not Markdown: what a result file says is never a link
     if any(not row["overlap"]["such_images"] for row in rows):
-        st.info("Rows noted as not trained on such images say how a model transfers, not how good it can be.")
+        st.info("Rows with the badge 'not trained on such images' say how a model transfers, not how good it can be.")
     table = ranking_table(rows)
-    st.dataframe(
-        table.loc[:, (table != "").any()], hide_index=True
-    )  # a column of which every cell is empty says nothing
+    # a column of which every cell is empty says nothing
+    filled = table.loc[:, table.map(bool).any()]
+    st.dataframe(filled, hide_index=True, column_config={"Badges": st.column_config.ListColumn(width="medium")})
     st.subheader("Robustness and alignment")
     chart = scatter(rows)
     if chart is None:
