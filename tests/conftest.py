@@ -11,20 +11,36 @@ from pathlib import Path
 
 # as the command line sets it: threads that spin for each other are slow where another process has the core
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+# each worker has cores of its own, and so have the commands it starts
+os.environ["OMP_NUM_THREADS"] = str(max(1, 2 // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))))
 
 import pytest
 import torch
 from file_server import Server
+from filelock import FileLock
 from worlds import Blobs, Broken, Oracle, registered
 
-torch.set_num_threads(2)
+LONG = ("test_bad_submissions", "test_starters", "test_end_to_end", "test_kill", "test_verify", "test_browser",
+        "test_cli", "test_example_plugin", "test_private", "test_wheel", "test_links", "test_third_party")  # fmt: skip
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 STARTERS = REPOSITORY / "submissions"
 
 
+def _shared(factory: pytest.TempPathFactory) -> Path:
+    """A folder of this test run, the same for all its workers."""
+    base = factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
 def _cache(factory: pytest.TempPathFactory) -> Path:
-    return factory.getbasetemp() / "fracbench-cache"
+    return _shared(factory) / "fracbench-cache"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take a minute come first, so that no worker is left alone with one."""
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
 
 
 @pytest.fixture(autouse=True)
@@ -87,9 +103,16 @@ def command(tmp_path: Path, make_command: Callable[[Path], Command]) -> Command:
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory: pytest.TempPathFactory, make_command: Callable[[Path], Command]) -> Path:
     """Results folder of the starters on the smoke benchmark, from the command line, once for all tests."""
-    folder = tmp_path_factory.mktemp("smoke")
-    done = make_command(folder)(
-        "run", "--all", "--benchmark", "smoke", "--submissions", STARTERS, "--results", folder / "results"
-    )
-    assert done.returncode == 0, done.stderr
+    folder = _shared(tmp_path_factory) / "smoke"
+    whole = folder / "whole"
+    with FileLock(f"{folder}.lock"):
+        if not whole.exists():
+            folder.mkdir()
+            done = make_command(folder)(
+                "run", "--all", "--benchmark", "smoke", "--submissions", STARTERS, "--results", folder / "results"
+            )
+            assert done.returncode == 0, done.stderr
+            (folder / "stdout").write_text(done.stdout)
+            (folder / "stderr").write_text(done.stderr)
+            whole.touch()
     return folder / "results"

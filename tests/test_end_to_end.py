@@ -23,13 +23,13 @@ STARTER = "phantom-resnet-pgd-at"
 @pytest.mark.browser
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"the real FracAtlas files are not at {REAL}")
 def test_starters_on_real_radiographs_reach_the_page(command: Command) -> None:
-    done = command("run", STARTER, "--benchmark", "fracatlas-v1", "--data", REAL, "--limit", "4", "--budget", "0.02",
+    done = command("run", STARTER, "--benchmark", "fracatlas-v1", "--data", REAL, "--limit", "2", "--budget", "0.02",
                    "--submissions", STARTERS, "--results", "results")  # fmt: skip
     assert done.returncode == 0, done.stderr
     folder = ResultFolder(command.folder / "results" / STARTER / "fracatlas-v1-custom", STARTER, "fracatlas-v1-custom")
     summary = folder.summary()
     assert summary is not None and summary["unranked_because"] == ["custom run"]
-    assert summary["n"]["fractured"] == summary["n"]["normal"] == 2 and summary["n"]["annotated"] == 2
+    assert summary["n"]["fractured"] == summary["n"]["normal"] == 1 and summary["n"]["annotated"] == 1
     assert summary["trained_on"] == "phantom" and summary["dataset"] == "fracatlas"
     images = folder.table("images")
     assert (images[images.label == 1].mask_area > 0).all() and (images[images.label == 0].mask_area == 0).all()
@@ -39,7 +39,7 @@ def test_starters_on_real_radiographs_reach_the_page(command: Command) -> None:
         page.wait_for_selector("text=One case")
         settle(page)
         text = page.inner_text("body")
-        assert "noted as not trained on such images" in text and "Abedeen et al. 2023" in text and "CC BY 4.0" in text
+        assert "badge 'not trained on such images'" in text and "Abedeen et al. 2023" in text and "CC BY 4.0" in text
         assert "custom run" in cells(page)
 
 

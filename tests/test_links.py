@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -55,25 +56,25 @@ def test_results_do_not_count_in_another_submissions_folder(smoke: Path, tmp_pat
     assert not rows["copied"]["ranked"] and rows["copied"]["self_reported"] and not rows["copied"]["verified"]
 
 
-@pytest.mark.parametrize(
-    "spoil, says",
-    [
-        (lambda place: (place.parent.parent / "results").write_text("a file"), "cannot be written to"),
-        (lambda place: (place / "predictions.parquet" / "x").mkdir(parents=True), "nothing is written"),
-        (lambda place: _write(place / "run.json", json.dumps({"schema_version": 4, "seal": "é", "cells": []})), ""),
-        (lambda place: _write(place / "run.json", "[" + "[]," * 6_000_000 + "[]]"), ""),
-    ],
-)
-def test_files_of_one_submission_stop_no_other(spoil, says: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_files_of_one_submission_stop_no_other(tmp_path: Path) -> None:
     folder = submissions(tmp_path, TINY)
-    (folder / "evil").mkdir()
-    (folder / "evil" / "submission.yaml").write_text(TINY.replace("name: tiny", "name: evil"))
-    place = folder / "evil" / "results" / "smoke-custom"
-    spoil(place)
+    spoil: dict[str, Callable[[Path], object]] = {
+        "a-file": lambda place: (place.parent.parent / "results").write_text("a file"),
+        "a-folder": lambda place: (place / "predictions.parquet" / "x").mkdir(parents=True),
+        "a-seal": lambda place: _write(place / "run.json", json.dumps({"schema_version": 4, "seal": "é", "cells": []})),
+        "a-bomb": lambda place: _write(place / "run.json", "[" + "[]," * 6_000_000 + "[]]"),
+    }
+    for name, spoils in spoil.items():
+        (folder / name).mkdir()
+        (folder / name / "submission.yaml").write_text(TINY.replace("name: tiny", f"name: {name}"))
+        spoils(folder / name / "results" / "smoke-custom")
     result = call("run", "--all", *COMMON, "--submissions", folder)
-    assert result.exit_code == (1 if says else 0), result.output
-    assert "Traceback" not in result.output and says in result.output
-    assert (folder / "tiny" / "results" / "smoke-custom" / "run.json").is_file()
+    assert result.exit_code == 1 and "Traceback" not in result.output, result.output
+    lines = result.output.splitlines()
+    assert any("a-file" in line and "cannot be written to" in line for line in lines)
+    assert any("a-folder" in line and "nothing is written" in line for line in lines)
+    for name in ("tiny", "a-seal", "a-bomb"):
+        assert json.loads((folder / name / "results" / "smoke-custom" / "run.json").read_text())["submission"] == name
 
 
 def _write(file: Path, text: str) -> None:
