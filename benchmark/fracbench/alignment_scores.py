@@ -13,6 +13,7 @@ from fracbench import stats
 from fracbench.schema import FAITHFULNESS, SPREAD, STABILITY
 
 MIN_DENOMINATOR = 0.05
+KINDS = ("", "chance_", "ceiling_")
 HEADLINE_METRIC = "relevance_rank_accuracy"
 
 
@@ -29,23 +30,25 @@ def with_references(alignment: pd.DataFrame, images: pd.DataFrame, metrics: Sequ
     return rows
 
 
-def calibrate(rows: pd.DataFrame, metric: str) -> dict[str, Any]:
-    """Raw, chance and ceiling means and (raw - chance) / (ceiling - chance); ratio of means, never per image."""
-    raw, chance, ceiling = (float(rows[f"{kind}{metric}"].mean()) for kind in ("", "chance_", "ceiling_"))
+def _calibrated(raw: float, chance: float, ceiling: float, n: int) -> dict[str, Any]:
+    """Means and (raw - chance) / (ceiling - chance); ratio of means, never per image."""
     room = ceiling - chance
     calibrated = (raw - chance) / room if room >= MIN_DENOMINATOR else np.nan
-    return {"raw": raw, "chance": chance, "ceiling": ceiling, "calibrated": calibrated, "n": len(rows)}
+    return {"raw": raw, "chance": chance, "ceiling": ceiling, "calibrated": calibrated, "n": n}
 
 
 def table(rows: pd.DataFrame, metrics: Sequence[str], explainers: Sequence[str]) -> dict[str, Any]:
     """Explainer to metric to attack (or ``clean``) to calibrated scores."""
-    found: dict[str, Any] = {}
-    for explainer in explainers:
-        mine = rows[rows.explainer == explainer]
-        found[explainer] = {
-            metric: {str(attack): calibrate(of, metric) for attack, of in mine.groupby("attack", sort=False)}
-            for metric in metrics
-        }
+    found: dict[str, Any] = {explainer: {metric: {} for metric in metrics} for explainer in explainers}
+    columns = [f"{kind}{metric}" for metric in metrics for kind in KINDS]
+    mine = rows[rows.explainer.isin(explainers)]
+    groups = mine[columns].astype(float).groupby([mine.explainer, mine.attack], sort=False)
+    means, sizes = groups.mean(), groups.size()
+    for (explainer, attack), values in means.iterrows():
+        for metric in metrics:
+            raw, chance, ceiling = (float(values[f"{kind}{metric}"]) for kind in KINDS)
+            n = int(sizes[explainer, attack])
+            found[explainer][metric][str(attack)] = _calibrated(raw, chance, ceiling, n)
     return found
 
 
