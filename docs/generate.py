@@ -16,8 +16,8 @@ from click.testing import CliRunner
 from fracbench import registry
 from fracbench.cli import main
 from fracbench.resolving import NORMS
-from fracbench.schema import Submission
 from fracbench.starting import SCHEMA
+from fracbench.submission_schema import Submission
 from fracbench.submissions import discover
 
 DOCS = Path(__file__).parent

@@ -13,7 +13,7 @@ import yaml
 from conftest import REPOSITORY
 from fracbench import registry, specs
 from fracbench.cli import main
-from fracbench.schema import Submission
+from fracbench.submission_schema import Submission
 
 PAGES = sorted([REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *(REPOSITORY / "docs").glob("*.md")])
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)

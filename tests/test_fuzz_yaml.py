@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 from fracbench.errors import InputError
-from fracbench.schema import BenchmarkSpec, Submission
+from fracbench.schema import BenchmarkSpec
+from fracbench.submission_schema import Submission
 from fracbench.submissions import faults_of
 from fracbench.yamlio import MAX_BYTES, read
 from hypothesis import HealthCheck, example, given, settings

@@ -20,8 +20,8 @@ from fracbench.plan import Job
 from fracbench.printing import print_board
 from fracbench.progress import Silent
 from fracbench.resolving import resolve
-from fracbench.schema import Training
 from fracbench.store import _finite
+from fracbench.submission_schema import Training
 from fracbench.submissions import Entry, discover
 from fracbench.summary import rank, summarise
 from fracbench_leaderboard.table import badges, notes

@@ -14,8 +14,8 @@ from conftest import STARTERS, Command
 from fracbench import registry
 from fracbench.errors import InputError
 from fracbench.pretrained import PRETRAINED
-from fracbench.schema import Submission
 from fracbench.starting import SCHEMA, skeleton
+from fracbench.submission_schema import Submission
 from fracbench.submissions import discover
 from fracbench.yamlio import read
 from safetensors.torch import save_file

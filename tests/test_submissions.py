@@ -13,7 +13,8 @@ import torch
 from file_server import Server, send
 from fracbench.errors import InputError
 from fracbench.files import cache_dir
-from fracbench.schema import BenchmarkSpec, Submission, ThreatModel, Weights, parse_epsilon
+from fracbench.schema import BenchmarkSpec, ThreatModel, parse_epsilon
+from fracbench.submission_schema import Submission, Weights
 from fracbench.submissions import (
     Entry,
     default_dir,

@@ -15,7 +15,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from fracbench.errors import InputError
-from fracbench.schema import local_urls
+from fracbench.submission_schema import local_urls
 
 
 @dataclass(frozen=True)

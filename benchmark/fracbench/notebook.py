@@ -21,8 +21,9 @@ from fracbench.plan import Job
 from fracbench.progress import Console
 from fracbench.resolving import resolve
 from fracbench.runner import evaluate_model, record_of
-from fracbench.schema import Backend, BenchmarkSpec, PluginRef, Training
+from fracbench.schema import Backend, BenchmarkSpec, PluginRef
 from fracbench.store import ResultFolder, digest
+from fracbench.submission_schema import Training
 from fracbench.submissions import check_name
 from fracbench.summary import summarise
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from fracbench.errors import InputError
 from fracbench.files import beside
-from fracbench.schema import SHA256_PATTERN, Training
+from fracbench.schema import SHA256_PATTERN
+from fracbench.submission_schema import Training
 
 if TYPE_CHECKING:
     from fracbench.plan import Job

@@ -17,7 +17,8 @@ from fracbench.errors import InputError, did_you_mean, printable
 from fracbench.files import beside, cache_dir
 from fracbench.overlap import listed_hashes
 from fracbench.progress import Transfer
-from fracbench.schema import LARGEST_WEIGHTS, NAME_PATTERN, Submission, Weights
+from fracbench.schema import NAME_PATTERN
+from fracbench.submission_schema import LARGEST_WEIGHTS, Submission, Weights
 from fracbench.yamlio import line_of, read
 
 if TYPE_CHECKING:

@@ -5,21 +5,17 @@ from __future__ import annotations
 from importlib.resources import as_file, files
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from fracbench.errors import InputError, did_you_mean
-from fracbench.schema import Name, PluginRef, ThreatSpec
+from fracbench.schema import Name, PluginRef, StrictModel, ThreatSpec
 from fracbench.yamlio import read
 
 _ARCHITECTURES = "architectures"
 _LATER = ("validation_threat", "validation_steps", "balanced", "augmentation", "stored")
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Architecture(_Strict):
+class Architecture(StrictModel):
     """A small network of the zoo, what suits it in training, and the benchmarks its starters may enter.
 
     It is trained for ``epochs_factor`` times the epochs of a recipe. ``pretrained`` is the package whose ImageNet
@@ -38,11 +34,11 @@ class Architecture(_Strict):
         return self.model_dump(mode="json", exclude={"title", "benchmarks"}, exclude_defaults=True)
 
 
-class _Architectures(_Strict):
+class _Architectures(StrictModel):
     architectures: dict[Name, Architecture]
 
 
-class Recipe(_Strict):
+class Recipe(StrictModel):
     """How a starter is trained; ``{architecture}`` in ``submission`` and ``title`` is filled in.
 
     Other seeds than the recipe's enter ``repeat_benchmarks`` where that is given, else ``benchmarks`` too.
