@@ -56,7 +56,7 @@ def test_commands_in_the_text_exist_with_their_options(page: Path) -> None:
             for words in re.findall(r"fracbench ((?:[\w./-]+ ?)+)", line.partition("#")[0]):
                 command = main.commands[words.split()[0]]
                 if isinstance(command, click.Group):
-                    command = command.commands[words.split()[1]]
+                    command = command.resolve_command(click.Context(command), words.split()[1:])[1]
                 known = {option for parameter in command.params for option in parameter.opts}
                 for option in re.findall(r"--[\w-]+", words):
                     assert option in known, f"{page.name}: {line}"

@@ -212,6 +212,9 @@ class Dataset(Protocol):
       bytes, so that ``sha256sum`` gives the same; without it, of the image's size and pixels in 8 bits.
     - ``like``: the name of another dataset; what was trained on that one was trained on such images.
     - ``secret_files``: files nobody else may read; a run is refused where one lies among submissions or results.
+    - ``layout``: paths below root by which a folder of this dataset is known.
+    - ``findings()``: pairs of a fault and the name of a file that has it, of all that is wrong with the files, also
+      where it is dealt with; ``fracbench data check`` shows them.
     - ``second_reader(sample)``: the instances as another annotator outlines them, bool (n, height, width).
     """
 

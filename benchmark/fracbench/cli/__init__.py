@@ -9,11 +9,12 @@ import click
 from fracbench import __version__, quiet  # noqa: F401
 from fracbench.cli.attacking import attack
 from fracbench.cli.board import leaderboard, summarise
+from fracbench.cli.data import data_
 from fracbench.cli.doctoring import doctor
 from fracbench.cli.listing import list_, validate
-from fracbench.cli.making import data_, train
 from fracbench.cli.run import run
 from fracbench.cli.starting import init
+from fracbench.cli.training import train
 from fracbench.cli.verifying import verify
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from fracbench.contracts import Radiograph, Sample
@@ -25,6 +26,8 @@ class Folder:
     ``annotated`` (yes, no) is optional; every further column becomes metadata. A sample's id is its image
     path. Raises ``InputError`` with one line for each fault.
     """
+
+    layout: ClassVar[Sequence[str]] = ("manifest.csv",)
 
     root: Path | None
     manifest: str = "manifest.csv"

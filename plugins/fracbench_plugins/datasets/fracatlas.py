@@ -7,22 +7,24 @@ import itertools
 import json
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from fracbench.contracts import Radiograph, Sample
 from fracbench.errors import InputError, did_you_mean
 
+from fracbench_plugins.datasets import _fracatlas_findings as _findings
 from fracbench_plugins.datasets import _groups, _imaging
 from fracbench_plugins.datasets._coco import Annotation, read_annotations
 
 SPLITS = ("train", "val", "test")
 _FOLDERS = ("Fractured", "Non_fractured")
 _COCO = "Annotations/COCO JSON/COCO_fracture_masks.json"
-_LAYOUT = (*(f"images/{folder}" for folder in _FOLDERS), _COCO, "dataset.csv")
+LAYOUT = (*(f"images/{folder}" for folder in _FOLDERS), _COCO, "dataset.csv")
 _PARTS = ("hand", "leg", "hip", "shoulder")
 _VIEWS = ("frontal", "lateral", "oblique")
 
@@ -38,6 +40,8 @@ class FracAtlas:
     lies in one split, by a hash of ``seed`` and its name. A group with opposite labels is ambiguous: it
     is kept where it falls into train and left out where it falls into val or test.
     """
+
+    layout: ClassVar[Sequence[str]] = LAYOUT
 
     root: Path | None
     fractions: Sequence[float] = (0.7, 0.1, 0.2)
@@ -94,18 +98,35 @@ class FracAtlas:
             ]
         )
 
+    def findings(self) -> Iterator[tuple[str, str]]:
+        """(fault, file name) of all that is wrong with the files, also where it is dealt with."""
+        fractured = {name: self._fractured(name) for name in self._files}
+        for name, path in self._files.items():
+            annotation = self._annotations.get(name)
+            found = [*_findings.of_file(path)]
+            found += _findings.of_labels(path.parent.name, annotation, self._rows.get(name))
+            if annotation is not None:
+                found += _findings.of_annotation(annotation)
+            yield from ((fault, name) for fault in found)
+        near, official = self._near_duplicates(), _findings.official_splits(self._folder)
+        for fault, groups in _findings.of_groups(self._digests, near, fractured, official):
+            yield from ((fault, names) for names in groups)
+
+    def _fractured(self, name: str) -> bool:
+        return name in self._annotations or self._files[name].parent.name == "Fractured"
+
     @cached_property
     def _folder(self) -> Path:
         if self.root is None:
             raise InputError("fracatlas needs --data DIR")
         root = Path(self.root)
-        missing = [part for part in _LAYOUT if not (root / part).exists()]
+        missing = [part for part in LAYOUT if not (root / part).exists()]
         if missing:
             inner = root / "FracAtlas"
             near = f". Did you mean {inner}?" if (inner / missing[0]).exists() else ""
             raise InputError(
                 f"{root}: '{missing[0]}' is missing; give the folder of the unpacked FracAtlas archive with "
-                f"{', '.join(_LAYOUT)}{near}"
+                f"{', '.join(LAYOUT)}{near}"
             )
         return root
 
@@ -135,10 +156,14 @@ class FracAtlas:
 
     @cached_property
     def _metadata(self) -> dict[str, dict[str, str | bool]]:
+        return {name: _facts(row) for name, row in self._rows.items()}
+
+    @cached_property
+    def _rows(self) -> dict[str, dict[str, str]]:
         path = self._folder / "dataset.csv"
         try:
             with path.open(encoding="utf-8-sig", newline="") as file:
-                return {row.get("image_id", ""): _facts(row) for row in csv.DictReader(file)}
+                return {row.get("image_id", ""): row for row in csv.DictReader(file)}
         except (UnicodeDecodeError, csv.Error) as error:
             raise InputError(f"{path}: is not CSV in UTF-8 ({error}); unpack the archive again") from None
 
@@ -184,7 +209,7 @@ class FracAtlas:
 
     def _sample(self, name: str, group: str) -> Sample:
         annotation = self._annotations.get(name)
-        fractured = annotation is not None or self._files[name].parent.name == "Fractured"
+        fractured = self._fractured(name)
         annotated = not fractured or (annotation is not None and bool(annotation.polygons))
         return Sample(name, int(fractured), group, annotated, self._metadata.get(name, {}))
 
