@@ -67,8 +67,7 @@ def test_each_fault_has_the_names_of_its_files(made: Path) -> None:  # noqa: F81
         "polygon beyond the edge of the image": ["IMG0000004.jpg"],
         "annotation without a polygon": ["IMG0000005.jpg"],
         "images that cannot be read": [
-            f"{made}/images/Non_fractured/IMG0000026.jpg: is not a readable PNG or JPEG "
-            "image; unpack the archive again"
+            f"{made}/images/Non_fractured/IMG0000026.jpg: is not a readable PNG or JPEG image; unpack the archive again"
         ],
         "fractured by dataset.csv, normal by folder and without a polygon: normal": ["IMG0000025.jpg"],
     }.items():

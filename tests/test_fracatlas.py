@@ -162,7 +162,7 @@ def test_wrong_input_is_one_clear_line(made: Path) -> None:
         assert "\n" not in line
         return line
 
-    assert fault(FracAtlas(None)) == "fracatlas needs --data DIR"
+    assert fault(FracAtlas(None)).startswith("fracatlas needs --data DIR; `fracbench data fracatlas` downloads it")
     assert "'images/Fractured' is missing; give the folder of" in fault(FracAtlas(made / "gone"))
     assert fault(FracAtlas(made.parent)).endswith(f"Did you mean {made}?")
     assert fault(FracAtlas(made), "valid").startswith("fracatlas has no split 'valid'. Did you mean 'val'?")

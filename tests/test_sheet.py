@@ -38,7 +38,7 @@ def test_the_command_writes_a_picture_or_one_line(blobs: None, tmp_path: Path, m
     assert done.exit_code == 0 and "wrote blobs-sheet.png" in done.output
     assert Image.open(tmp_path / "blobs-sheet.png").size[0] == COLUMNS * TILE
     refused(call("data", "phantm"), "Did you mean 'phantom'?")
-    refused(call("data", "fracatlas"), "needs --data DIR")
+    refused(call("data", "folder"), "needs --data DIR")
     refused(call("data", "blobs", "--out", "sheet.jpg"), "name a .png file")
     (tmp_path / "folder.png").mkdir()
     refused(call("data", "blobs", "--out", "folder.png"), "name a .png file")

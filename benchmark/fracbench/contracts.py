@@ -203,6 +203,21 @@ class Radiograph:
     instances: NDArray[np.bool_]
 
 
+@dataclass(frozen=True)
+class Archive:
+    """A dataset as it is published: a zip of ``size`` bytes at ``url`` with this MD5 (hex), which holds ``folder``.
+
+    ``page`` is for people, ``terms`` its licence and whom to name.
+    """
+
+    url: str
+    size: int
+    md5: str
+    folder: str
+    page: str
+    terms: str
+
+
 class Dataset(Protocol):
     """Annotated radiographs. The factory takes ``root`` (a folder or None) and the spec's parameters.
 
@@ -212,6 +227,7 @@ class Dataset(Protocol):
       bytes, so that ``sha256sum`` gives the same; without it, of the image's size and pixels in 8 bits.
     - ``like``: the name of another dataset; what was trained on that one was trained on such images.
     - ``secret_files``: files nobody else may read; a run is refused where one lies among submissions or results.
+    - ``archive``: an ``Archive``, from which the dataset is downloaded where no folder of it is given.
     - ``layout``: paths below root by which a folder of this dataset is known.
     - ``findings()``: pairs of a fault and the name of a file that has it, of all that is wrong with the files, also
       where it is dealt with; ``fracbench data check`` shows them.

@@ -40,7 +40,8 @@ def data_() -> None:
 def sheet(kind: str, data: str | None, splits: tuple[str, ...], out: Path | None, hashes: Path | None) -> None:
     """Make or read the dataset KIND and write a contact sheet of its splits, with fractures outlined.
 
-    With --hashes, what a submission names under `training: hashes:`. The word `sheet` can be left out.
+    With --hashes, what a submission names under `training: hashes:`. A dataset that its authors publish, such as
+    fracatlas, is downloaded into this folder where --data does not name one. The word `sheet` can be left out.
     """
     from fracbench import registry
     from fracbench.files import write_atomic
@@ -56,7 +57,15 @@ def sheet(kind: str, data: str | None, splits: tuple[str, ...], out: Path | None
     from fracbench.data import image_hash
     from fracbench.sheet import contact_sheet
 
-    dataset = registry.make("datasets", kind, {}, root=None if data is None else Path(data))
+    root = None if data is None else Path(data)
+    published = getattr(registry.load("datasets", kind), "archive", None)
+    if root is None and published is not None:
+        from fracbench.archives import obtain
+
+        root = obtain(published, Path())
+        click.echo(f"{root}: {published.terms}")
+        click.echo(f"next: fracbench data check {root}")
+    dataset = registry.make("datasets", kind, {}, root=root)
     chosen = splits or tuple(dataset.splits)
     if hashes:
         digests = {image_hash(dataset, sample) for split in chosen for sample in dataset.samples(split)}

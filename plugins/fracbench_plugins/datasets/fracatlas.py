@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from fracbench.contracts import Radiograph, Sample
+from fracbench.contracts import Archive, Radiograph, Sample
 from fracbench.errors import InputError, did_you_mean
 
 from fracbench_plugins.datasets import _fracatlas_findings as _findings
@@ -24,6 +24,14 @@ from fracbench_plugins.datasets._coco import Annotation, read_annotations
 SPLITS = ("train", "val", "test")
 _FOLDERS = ("Fractured", "Non_fractured")
 _COCO = "Annotations/COCO JSON/COCO_fracture_masks.json"
+RELEASE_7 = Archive(
+    url="https://ndownloader.figshare.com/files/65518038",
+    size=338_436_460,
+    md5="fe9da2c7c285915ebee69dfdab8fd396",
+    folder="FracAtlas",
+    page="https://doi.org/10.6084/m9.figshare.22363012",
+    terms="Abedeen et al. 2023, doi:10.1038/s41597-023-02432-4, CC BY 4.0: name the authors wherever results show it",
+)
 LAYOUT = (*(f"images/{folder}" for folder in _FOLDERS), _COCO, "dataset.csv")
 _PARTS = ("hand", "leg", "hip", "shoulder")
 _VIEWS = ("frontal", "lateral", "oblique")
@@ -42,6 +50,7 @@ class FracAtlas:
     """
 
     layout: ClassVar[Sequence[str]] = LAYOUT
+    archive: ClassVar[Archive] = RELEASE_7
 
     root: Path | None
     fractions: Sequence[float] = (0.7, 0.1, 0.2)
@@ -118,7 +127,7 @@ class FracAtlas:
     @cached_property
     def _folder(self) -> Path:
         if self.root is None:
-            raise InputError("fracatlas needs --data DIR")
+            raise InputError("fracatlas needs --data DIR; `fracbench data fracatlas` downloads it to ./FracAtlas")
         root = Path(self.root)
         missing = [part for part in LAYOUT if not (root / part).exists()]
         if missing:
