@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fracbench.errors import InputError
+
+SPLITS = ("train", "val", "test")
 
 
 def read(path: Path) -> list[list[str]]:
@@ -39,6 +43,20 @@ def joined(names: Iterable[str], links: Iterable[Sequence[str]]) -> dict[str, st
             first, last = sorted((root(link[0]), root(name)))
             parent[last] = first
     return {name: root(name) for name in names}
+
+
+def checked_fractions(fractions: Sequence[float]) -> tuple[float, ...]:
+    """The shares of train, val and test; ``InputError`` where they are none."""
+    shares = tuple(fractions)
+    if len(shares) != len(SPLITS) or min(shares) < 0 or not math.isclose(sum(shares), 1):
+        raise InputError(f"fractions are {list(shares)}; write three that sum to 1: [0.7, 0.1, 0.2]")
+    return shares
+
+
+def split_of(seed: int, group: str, fractions: Sequence[float]) -> str:
+    """The split that a group lies in, by its place."""
+    bounds = list(itertools.accumulate(fractions))[:-1]
+    return SPLITS[sum(position(seed, group) >= bound for bound in bounds)]
 
 
 def position(seed: int, group: str) -> float:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-import itertools
 import json
-import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,8 +18,8 @@ from fracbench.errors import InputError, did_you_mean
 from fracbench_plugins.datasets import _fracatlas_findings as _findings
 from fracbench_plugins.datasets import _groups, _imaging
 from fracbench_plugins.datasets._coco import Annotation, read_annotations
+from fracbench_plugins.datasets._groups import SPLITS
 
-SPLITS = ("train", "val", "test")
 _FOLDERS = ("Fractured", "Non_fractured")
 _COCO = "Annotations/COCO JSON/COCO_fracture_masks.json"
 RELEASE_7 = Archive(
@@ -58,10 +56,7 @@ class FracAtlas:
     groups: str | Path | None = None
 
     def __post_init__(self) -> None:
-        shares = tuple(self.fractions)
-        if len(shares) != 3 or min(shares) < 0 or not math.isclose(sum(shares), 1):
-            raise InputError(f"fractions are {list(shares)}; write three that sum to 1: [0.7, 0.1, 0.2]")
-        object.__setattr__(self, "fractions", shares)
+        object.__setattr__(self, "fractions", _groups.checked_fractions(self.fractions))
 
     @property
     def splits(self) -> Sequence[str]:
@@ -211,7 +206,7 @@ class FracAtlas:
             labels[sample.group].add(sample.label)
         splits: dict[str, list[Sample]] = {split: [] for split in SPLITS}
         for sample in samples:
-            split = self._split(sample.group)
+            split = _groups.split_of(self.seed, sample.group, self.fractions)
             if split == "train" or len(labels[sample.group]) == 1:
                 splits[split].append(sample)
         return splits
@@ -221,10 +216,6 @@ class FracAtlas:
         fractured = self._fractured(name)
         annotated = not fractured or (annotation is not None and bool(annotation.polygons))
         return Sample(name, int(fractured), group, annotated, self._metadata.get(name, {}))
-
-    def _split(self, group: str) -> str:
-        bounds = list(itertools.accumulate(self.fractions))[:-1]
-        return SPLITS[sum(_groups.position(self.seed, group) >= bound for bound in bounds)]
 
 
 def _facts(row: Mapping[str, str]) -> dict[str, str | bool]:
