@@ -119,7 +119,8 @@ def test_answers_to_what_was_sent_are_verified(
 ) -> None:
     np.savez(tmp_path / "sent.npz", ids=clean["ids"], images=stronger(clean)[:, None])
     assert submit(results, tmp_path / "sent.npz").exit_code == 0
-    monkeypatch.setattr(verifying, "_chosen", lambda *_: [Cell("clean", 0)])
+    ladder = Cell("ladder", 0, "apgd-margin")
+    monkeypatch.setattr(verifying, "_chosen", lambda *_: [ladder])
     (task,) = bind(discover(STARTERS, results, [NAME]), resolve(specs.load(SPEC)), "cpu")
     run = folder(results).run()
     assert run is not None and not verifying.verify(task, run, 1, 0, lambda *_: None).wrong
@@ -131,6 +132,10 @@ def test_answers_to_what_was_sent_are_verified(
     folder(results).write(tables, run, summarise(run, tables))
     told = verifying.verify(task, run, 1, 0, lambda *_: None).wrong
     assert told == ["the answers to the images of 'third-party/red-team'"]
+    tables["predictions"] = rows.assign(epsilon=rows.epsilon.where(~sent, 0.9))
+    folder(results).write(tables, run, summarise(run, tables))
+    told = verifying.verify(task, run, 1, 0, lambda *_: None).wrong
+    assert "the rows of third parties are not those of the files kept" in told
 
 
 def test_clean_images_lower_nothing(results: Path, clean: dict[str, np.ndarray], tmp_path: Path) -> None:

@@ -242,7 +242,8 @@ def test_every_kind_of_cell_comes_out_again(results: Path, elsewhere: bool, monk
     if elsewhere:
         forge(results, said={"environment": run_of(results)["environment"] | {"torch": "1.0"}})
     found = again(results, 6)
-    assert not found.wrong and len(found.answers) == 7, "with the attack, and the clean images, that maps are of"
+    assert not found.wrong
+    assert [of.cell for of in found.answers] == ["clean", PGD.label, LADDER.label, AIMED.label], "each once"
     ladder = next(of for of in found.answers if of.cell == LADDER.label)
     assert ladder.rows == 3 * 8 and ladder.differ == 0
     assert {of.same_machine for of in found.scores} == {not elsewhere}
@@ -303,8 +304,9 @@ def repaint(rows: pd.DataFrame, kind: str) -> pd.DataFrame:
 def test_pictures_are_of_the_benchmarks_images(smoke: Path, change: Any, says: str) -> None:
     gallery = pd.read_parquet(smoke / NAME / "smoke" / "gallery.parquet")
     job = resolve(specs.load("smoke"))
-    assert not list(claims._of_gallery(job, gallery))
-    assert any(re.search(says, fault) for fault in claims._of_gallery(job, change(gallery)))
+    planned = [cell for batch in range(len(job.batches)) for cell in job.cells(batch)]
+    assert not list(claims._of_gallery(job, planned, gallery))
+    assert any(re.search(says, fault) for fault in claims._of_gallery(job, planned, change(gallery)))
 
 
 @pytest.mark.parametrize(
@@ -321,6 +323,99 @@ def test_pictures_are_those_of_the_run(
     forge(results, gallery=lambda rows: repaint(rows, kind))
     monkeypatch.setattr(verifying, "_chosen", lambda *_: chosen)
     assert any(re.match(says, fault) for fault in again(results, len(chosen)).wrong)
+
+
+def also(rows: pd.DataFrame, **other: Any) -> pd.DataFrame:
+    return pd.concat([rows, rows[rows.attack == "pgd"].assign(**other)], ignore_index=True)
+
+
+@pytest.mark.parametrize(
+    "changes, says",
+    [
+        ({"predictions": lambda rows: also(rows, attack="made-up")},
+         "there are rows of 'made-up', which no cell of this benchmark makes"),
+        ({"predictions": lambda rows: also(rows, part="my-own")}, "'pgd' does not have one row for each image"),
+        ({"predictions": lambda rows: also(rows)}, "'pgd' does not have one row for each image"),
+        ({"predictions": lambda rows: also(rows, epsilon=0.9)}, "'pgd' does not have one row for each image"),
+        ({"alignment": lambda rows: also(rows, attack="square")}, "'saliency' on square does not have"),
+        ({"alignment": lambda rows: also(rows)}, "'saliency' on pgd does not have one row for each image"),
+        ({"alignment": lambda rows: rows.assign(hit=rows.hit + 0.0195)}, "hit of a map is no share of 1"),
+        ({"alignment": lambda rows: rows.assign(auc=-1.0)}, "auc of a map is no share of 1"),
+        ({"alignment": lambda rows: rows.assign(sparseness=0.5)}, "sparseness stands where it is not measured"),
+        ({"alignment": lambda rows: rows.assign(top_overlap=0.5)}, "top_overlap stands where it is not measured"),
+        ({"images": lambda rows: rows.assign(ceiling_relevance_rank_accuracy=0.3)},
+         "the column 'ceiling_relevance_rank_accuracy' of images is not one that a run writes"),
+        ({"images": lambda rows: rows.assign(chance_hit_8x8=0.3)}, "the column 'chance_hit_8x8' of images is not one"),
+        ({"images": lambda rows: rows.assign(advert="buy")}, "images have a column 'advert' that no run writes"),
+        ({"said": {"champion": True}}, "run.json has a field 'champion' that no run writes"),
+        ({"gallery": lambda rows: rows.assign(label=1 - rows.label)}, "the gallery does not have the benchmark's"),
+        ({"gallery": lambda rows: pd.concat([rows.assign(attack="a"), rows])}, "each picture once"),
+    ],
+)  # fmt: skip
+def test_what_is_of_nothing_in_the_benchmark_is_told(results: Path, changes: dict[str, Any], says: str) -> None:
+    assert any(says in fault for fault in faults_of(results, **changes))
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        (
+            {"symptoms": {"images": 10**6, "crossed": 10**9, "jumps": 0, "probabilities": False}},
+            "the fields that a run",
+        ),
+        ({"forward": 10**6}, "the images or passes of 'clean' of batch 0 are not those"),
+        ({"images": 5}, "the images or passes of 'clean' of batch 0 are not those"),
+        ({"attack": "x\r verified: all\n"}, "' verified: all"),
+        ({"attack": ["list"]}, "is not one that `fracbench run` writes (TypeError"),
+    ],
+)
+def test_records_say_what_a_run_writes(results: Path, change: dict[str, Any], says: str) -> None:
+    first, *others = run_of(results)["cells"]
+    found = faults_of(results, {"cells": [first | change, *others]})
+    assert any(says.strip("' ") in fault for fault in found) and not any("\r" in fault for fault in found)
+
+
+def test_only_the_cells_that_look_for_symptoms_tell_of_them(results: Path) -> None:
+    folder, run = folder_of(results), run_of(results)
+    tables = {name: folder.table(name) for name in TABLES}
+    symptomatic = [of | {"symptoms": of["symptoms"] | {"probabilities": True}} if "symptoms" in of else of
+                   for of in run["cells"]]  # fmt: skip
+    flags = [flag["name"] for flag in summarise(run | {"cells": symptomatic}, tables)["flags"]]
+    clean = symptomatic[0] | {"symptoms": {"images": 10**9, "crossed": 10**9, "jumps": 0, "probabilities": False,
+                                           "batch": None, "precision": None}}  # fmt: skip
+    again = summarise(run | {"cells": [clean, *symptomatic[1:]]}, tables)["flags"]
+    assert "probabilities" in flags and [flag["name"] for flag in again] == flags
+
+
+@pytest.mark.parametrize("name, value", [("grid", "4x4"), ("outside_anatomy", 0.0)])
+def test_grids_and_scores_of_normal_images_are_compared(
+    results: Path, name: str, value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    normal = {sample.id for batch in task_of(results).job.batches for sample in batch if sample.label == 0}
+    forge(results, alignment=lambda rows: rows.assign(**{name: rows[name].where(~rows.image.isin(normal), value)}))
+    cell = Cell("explain", 0, "clean", "", "saliency")
+    monkeypatch.setattr(verifying, "_chosen", lambda *_: [cell])
+    assert ("the grid of 'saliency on clean', batch 0" if name == "grid" else name) in again(results, 1).wrong
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_margins_under_attack_are_compared(results: Path, elsewhere: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = {"environment": run_of(results)["environment"] | {"torch": "1.0"}} if elsewhere else {}
+    forge(results, said=said, predictions=lambda rows: rows.assign(
+        margin=rows.margin + np.where(rows.attack == "pgd", np.sign(rows.margin), 0)))  # fmt: skip
+    monkeypatch.setattr(verifying, "_chosen", lambda *_: [PGD])
+    assert "the margins of 'pgd 0.5/255', batch 0" in again(results, 1).wrong
+
+
+def test_a_run_that_is_none_is_one_line(results: Path) -> None:
+    run = run_of(results)
+    del run["environment"]
+    folder_of(results).write({name: folder_of(results).table(name) for name in TABLES}, run,
+                             folder_of(results).summary() or {})  # fmt: skip
+    done = verify(results)
+    assert (
+        done.exit_code == 2 and "run.json: is not what `fracbench run` writes (KeyError: 'environment')" in done.output
+    )
 
 
 def broken_at(places: range) -> pd.DataFrame:

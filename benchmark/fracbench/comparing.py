@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from PIL import Image
 
 from fracbench.bench import Bench
 from fracbench.beside_quantus import by_quantus
 from fracbench.flags import shown_by
-from fracbench.pictures import GALLERY_SIDE
 from fracbench.plan import CLEAN, Cell, Job
+from fracbench.png import pixels
 from fracbench.robust_scores import carried_over
-from fracbench.schema import FAITHFULNESS, INSTANCES, SPREAD, STABILITY
+from fracbench.schema import FAITHFULNESS, INSTANCES, SPREAD, STABILITY, THIRD_PARTY
 from fracbench.store import CellResult
 
 SAME = 1e-5  # of two ways to score maps without ties, and of two runs on one machine
@@ -26,7 +23,7 @@ NEAR = 1e-4  # a margin this near to zero may be on either side of it on another
 POINTS = 0.02  # by which a recrafted accuracy, or a mean score on another machine, may differ
 FAR, FEW = 0.05, 0.05  # a score that changed by more is another; of so many maps, on another machine
 SPREADS = 1e-3  # of the margins' spread, by which they may differ on another machine
-LEVELS, LEVELS_AWAY = 1.0, 8.0  # mean grey levels by which pictures may differ; those of clean maps, elsewhere
+AWAY = 0.2  # of the size of a picture of a clean map, by which it may differ on another machine
 ROW = ["image", "threat", "epsilon", "attack", "part"]
 PICTURE = ["image", "condition", "attack", "kind", "explainer"]
 COLUMNS = ("hit", "blank", *INSTANCES, *SPREAD)  # of scores, beside the spec's metrics
@@ -102,7 +99,8 @@ def rows_now(job: Job, cell: Cell, result: CellResult, predictions: pd.DataFrame
     now = result.tables["predictions"]
     if cell.kind != "ladder":
         return now
-    others = predictions.drop(stored_rows(job, cell, predictions).index)
+    own = predictions[~predictions.attack.str.startswith(f"{THIRD_PARTY}/")]  # which come after all that a run does
+    others = own.drop(stored_rows(job, cell, own).index)
     whole = carried_over(pd.concat([now, others], ignore_index=True), job.spec.threat.norm)
     return whole.iloc[: len(now)]
 
@@ -125,6 +123,21 @@ def answers(cell: Cell, now: pd.DataFrame, before: pd.DataFrame, images: pd.Data
     whole = every[(every.part != WORST) if cell.kind == "ladder" else (every.part == "")]
     crafted = cell.kind not in ("clean", "corruption")
     return Answers(cell.label, len(whole), int(whole.differ.sum()), float(changes.max()), int(np.ceil(beyond)), crafted)
+
+
+def of_attacked_margins(cell: Cell, now: pd.DataFrame, before: pd.DataFrame, same_machine: bool) -> Iterator[str]:
+    """Margins under attack, which say what was strongest, are what is stored; elsewhere half of them nearly."""
+    both = now.merge(before, on=ROW, how="left", suffixes=("", "_stored"))
+    mine, theirs = both.margin.astype(float).to_numpy(), both.margin_stored.astype(float).to_numpy()
+    asked = np.isfinite(mine)
+    spread = float(np.std(mine[asked]) + np.abs(mine[asked]).mean()) if asked.any() else 0.0
+    gaps = np.where(asked == np.isfinite(theirs), np.abs(np.where(asked, mine - theirs, 0)), np.inf)[
+        asked | np.isfinite(theirs)
+    ]
+    if not len(gaps):
+        return
+    if (gaps.max() > SAME * spread) if same_machine else (np.median(gaps) > FAR * spread):
+        yield f"the margins of '{cell.label}', batch {cell.batch}"
 
 
 def of_distances(cell: Cell, now: pd.DataFrame, before: pd.DataFrame, same_machine: bool) -> Iterator[str]:
@@ -177,18 +190,25 @@ def of_symptoms(cell: Cell, now: Mapping[str, Any], before: Mapping[str, Any], s
 
 
 def scores(bench: Bench, cell: Cell, result: CellResult, stored: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """For each annotated image and score: now, stored, and where Quantus has it what Quantus says."""
+    """For each image and score that it has, now or stored: both, and where Quantus has it what Quantus says."""
     now = result.tables["alignment"].set_index("image")
     before = stored[(stored.attack == cell.attack) & (stored.explainer == cell.explainer)].set_index("image")
     quantus = by_quantus(bench, cell)
-    marked = bench.data.masks.flatten(1).any(1).tolist()
-    for name in [image for image, has_mask in zip(bench.ids, marked, strict=True) if has_mask and image in now.index]:
+    for name in now.index:
         for column in (*bench.job.spec.metrics, *COLUMNS, *AT_TIMES):
             theirs = quantus.get((name, column), {"untied": np.nan, "as_is": np.nan})
             then = before[column].get(name, np.nan) if column in before else np.nan
-            if column in AT_TIMES and np.isnan(now[column][name]) and np.isnan(then):
+            if np.isnan(now[column][name]) and np.isnan(then):
                 continue
             yield {"metric": column, "ours": float(now[column][name]), "stored": float(then), **theirs}
+
+
+def of_grids(cell: Cell, result: CellResult, stored: pd.DataFrame) -> Iterator[str]:
+    """The grid of a map, which decides what its scores are read against, is what is stored."""
+    now = result.tables["alignment"].set_index("image").grid
+    before = stored[(stored.attack == cell.attack) & (stored.explainer == cell.explainer)].set_index("image").grid
+    if not now.equals(before.reindex(now.index).astype(now.dtype)):
+        yield f"the grid of '{cell.label}', batch {cell.batch}"
 
 
 def difference(metric: str, rows: pd.DataFrame, same_machine: bool) -> Difference:
@@ -210,39 +230,31 @@ def of_pictures(cell: Cell, now: pd.DataFrame | None, gallery: pd.DataFrame, sam
     both = now.merge(kept, on=PICTURE, how="left", suffixes=("", "_stored"))
     if cell.attack != CLEAN:  # of attacked images the strongest attempts are kept
         both = both[both.png_stored.notna()]
-    most = LEVELS if same_machine or cell.kind == "clean" else LEVELS_AWAY
-    if not all(alike(*pair, most) for pair in zip(both.png, both.png_stored, strict=True)):
+    exact = same_machine or cell.kind == "clean"
+    if not all(alike(*pair, exact) for pair in zip(both.png, both.png_stored, strict=True)):
         yield f"the pictures of '{cell.label}', batch {cell.batch}"
 
 
-def alike(picture: object, other: object, levels: float = LEVELS) -> bool:
-    """Whether two PNG files show the same, to a mean difference of so many grey levels; False where one is none."""
-    planes = [_pixels(of) for of in (picture, other)]
-    return all(of is not None for of in planes) and float(np.abs(planes[0] - planes[1]).mean()) <= levels  # type: ignore[operator]
-
-
-def _pixels(picture: object) -> NDArray[np.float64] | None:
-    """A gallery's picture, (side, side) in [0, 255]; None for what is no such picture."""
-    if not isinstance(picture, bytes):
-        return None
-    try:
-        image = Image.open(io.BytesIO(picture), formats=["PNG"])  # reads the header alone
-        if image.size != (GALLERY_SIDE, GALLERY_SIDE) or image.mode != "L":
-            return None
-        return np.asarray(image, dtype=np.float64)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None
+def alike(picture: object, other: object, exact: bool = True) -> bool:
+    """Whether two pictures of a gallery show the same, but for rounding; False where one is none."""
+    mine, theirs = pixels(picture), pixels(other)
+    if mine is None or theirs is None:
+        return False
+    gap = np.abs(mine - theirs)
+    return bool(gap.max() <= 1 if exact else np.sqrt((gap**2).mean()) <= 1 + AWAY * np.sqrt((mine**2).mean()))
 
 
 def of_third_party(now: Sequence[pd.DataFrame], predictions: pd.DataFrame, same_machine: bool) -> Iterator[str]:
-    """What the model answers to images that others sent is what is stored."""
+    """What the model answers to images that others sent, and how far they are, is what is stored."""
     if not now:
         return
     rows = pd.concat(now)
-    mine = predictions[predictions.attack.isin(rows.attack.unique())]
     near = set() if same_machine else set(rows.image[rows.margin.abs() < NEAR])
     for name, of in rows.groupby("attack"):
-        told = [sorted((row.image, bool(row.correct)) for row in some.itertuples() if row.image not in near)
-                for some in (of, mine[mine.attack == name])]  # fmt: skip
-        if told[0] != told[1]:
+        told = [some[~some.image.isin(near)].sort_values(["image", "correct", "distance"], ignore_index=True)
+                for some in (of, predictions[predictions.attack == name])]  # fmt: skip
+        alike = [told[0][column].tolist() == told[1][column].tolist() for column in ("image", "correct")]
+        away = [some[["distance", "adversarial_distance"]].astype(float).clip(upper=1e9).to_numpy() for some in told]
+        close = away[0].shape == away[1].shape and np.allclose(away[0], away[1], rtol=0, atol=SAME)
+        if not (all(alike) and close):
             yield f"the answers to the images of '{name}'"

@@ -7,7 +7,7 @@ import io
 import torch
 from PIL import Image
 
-GALLERY_SIDE = 128
+from fracbench.png import GALLERY_SIDE
 
 
 def png(plane: torch.Tensor) -> bytes:

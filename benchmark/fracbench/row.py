@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fracbench.errors import InputError
-from fracbench.schema import NAME_PATTERN, Backend
+from fracbench.schema import NAME_PATTERN, Backend, Epsilon
 from fracbench.text import WORD_PATTERN, OneLine
 
 # what the board shows: the limits that hold for submissions hold for results too
@@ -15,14 +15,24 @@ _Text = Annotated[OneLine, Field(max_length=2000)]
 _Word = Annotated[str, Field(pattern=WORD_PATTERN)]
 
 
+_Number = Annotated[float, Field(ge=-1e12, le=1e12)]
+_Count = Annotated[int, Field(ge=0, le=10**12)]
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
 
 class _Score(_Part):
-    value: float | None
-    low: float | None
-    high: float | None
+    value: _Number | None
+    low: _Number | None
+    high: _Number | None
+
+    @model_validator(mode="after")
+    def _whole(self) -> _Score:
+        if (self.low is None) != (self.high is None):
+            raise ValueError("an interval with one end")
+        return self
 
 
 class _Factors(_Part):
@@ -43,7 +53,7 @@ class _Robust(_Accuracy):
 class _Flag(_Part):
     name: _Word
     text: _Text
-    images: int
+    images: _Count
     unranks: bool
     answered: bool
 
@@ -51,59 +61,59 @@ class _Flag(_Part):
 class _Overlap(_Part):
     such_images: bool
     by: Literal["hashes", "names"]
-    images: int | None
+    images: _Count | None
     badge: _Text
 
 
 class _Sender(_Part):
     by: _Word
-    images: int
-    lowered: int
+    images: _Count
+    lowered: _Count
 
 
 class _Rung(_Part):
-    epsilon: _Word
-    balanced_accuracy: float | None
-    sensitivity: float | None
-    specificity: float | None
+    epsilon: Epsilon
+    balanced_accuracy: _Number | None
+    sensitivity: _Number | None
+    specificity: _Number | None
 
 
 class _Median(_Part):
-    median: float | None
-    never_broken: int
-    n: int
+    median: _Number | None
+    never_broken: _Count
+    n: _Count
 
 
 class _AtSpecificity(_Part):
-    specificity: float | None
-    clean: float | None
-    robust: float | None
-    n: int
+    specificity: _Number | None
+    clean: _Number | None
+    robust: _Number | None
+    n: _Count
 
 
 class _Attack(_Part):
     """Costs are there for attacks that ran to their end."""
 
-    robust_balanced_accuracy: float | None
-    n: int
+    robust_balanced_accuracy: _Number | None
+    n: _Count
     attack_success_rate: _Score | None = None
     missed_fracture_rate: _Score | None = None
     false_alarm_rate: _Score | None = None
-    forward_per_image: float | None = None
-    backward_per_image: float | None = None
-    seconds: float | None = None
+    forward_per_image: _Number | None = None
+    backward_per_image: _Number | None = None
+    seconds: _Number | None = None
 
 
 class _FurtherThreat(_Accuracy):
     norm: _Word
-    epsilon: _Word
+    epsilon: Epsilon
     attacks: dict[_Word, _Attack]
 
 
 class _Kind(_Part):
-    balanced_accuracy: float | None
-    sensitivity: float | None
-    specificity: float | None
+    balanced_accuracy: _Number | None
+    sensitivity: _Number | None
+    specificity: _Number | None
 
 
 class _KindBySeverity(_Kind):
@@ -115,11 +125,11 @@ class _Corruptions(_Kind):
 
 
 class _Counts(_Part):
-    images: int
-    fractured: int
-    normal: int
-    annotated: int
-    groups: int
+    images: _Count
+    fractured: _Count
+    normal: _Count
+    annotated: _Count
+    groups: _Count
 
 
 class _Contributions(_Part):
@@ -127,7 +137,7 @@ class _Contributions(_Part):
 
     groups: list[str]
     fractured: list[bool]
-    values: list[float | None]
+    values: list[_Number | None]
 
     @model_validator(mode="after")
     def _of_one_length(self) -> _Contributions:
@@ -137,20 +147,20 @@ class _Contributions(_Part):
 
 
 class _Mean(_Part):
-    value: float | None
-    n: int
+    value: _Number | None
+    n: _Count
 
 
 class _Panel(_Score):
-    n: int
+    n: _Count
 
 
 class _Calibrated(_Part):
-    raw: float | None
-    chance: float | None
-    ceiling: float | None
-    calibrated: float | None
-    n: int
+    raw: _Number | None
+    chance: _Number | None
+    ceiling: _Number | None
+    calibrated: _Number | None
+    n: _Count
 
 
 _Alignment = dict[_Word, dict[_Word, dict[_Word, _Calibrated]]]  # of explainer, metric, and attack or ``clean``
@@ -163,22 +173,22 @@ class _ByOutcome(_Part):
 
 
 class _Hits(_Part):
-    clean: float | None
-    attacked: float | None
+    clean: _Number | None
+    attacked: _Number | None
 
 
 class _RobustAlignment(_Part):
     attack: _Word
-    attempted: int
-    n: int
+    attempted: _Count
+    n: _Count
     clean: _Panel
     attacked: _Panel
     hit: _Hits
 
 
 class _BlankMaps(_Part):
-    blank: int
-    n: int
+    blank: _Count
+    n: _Count
 
 
 class _Stability(_Part):
@@ -210,7 +220,7 @@ class Row(_Part):
     fingerprint: _Text
     dataset: _Word
     threat: _Word
-    epsilon: _Word
+    epsilon: Epsilon
     note: _Text
     trained_on: _Text
     overlap: _Overlap
@@ -230,7 +240,7 @@ class Row(_Part):
     third_party: list[_Sender]
     attacks: dict[_Word, _Attack]
     curve: list[_Rung]
-    curve_area: float | None
+    curve_area: _Number | None
     adversarial_epsilon: dict[_Word, _Median]
     at_specificity: _AtSpecificity
     further_threats: list[_FurtherThreat]

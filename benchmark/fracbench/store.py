@@ -23,6 +23,7 @@ from fracbench.files import cache_dir, write_atomic
 from fracbench.schema import SCHEMA_VERSION
 
 LARGEST_JSON = 16 * 2**20  # bytes; a full run of a thousand images writes some five
+LARGEST_TABLE, ROWS_AT_ONCE = 2**30, 256  # bytes in memory
 TABLES = ("images", "predictions", "alignment", "gallery")
 
 
@@ -109,6 +110,22 @@ class CellFolder:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def _read_parquet(file: Path) -> pd.DataFrame:
+    """A table that may come from a stranger: a few bytes can unpack to gigabytes."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    parts, size = [], 0
+    with parquet.ParquetFile(file) as opened:
+        schema = opened.schema_arrow
+        for part in opened.iter_batches(batch_size=ROWS_AT_ONCE):
+            size += part.nbytes
+            if size > LARGEST_TABLE:
+                raise InputError(f"{file}: unpacks to more than {LARGEST_TABLE} bytes; delete it and run again")
+            parts.append(part)
+    return pa.Table.from_batches(parts, schema).to_pandas().reset_index(drop=True)
+
+
 @dataclass(frozen=True)
 class ResultFolder:
     """``<results>/<spec>/`` of one submission."""
@@ -143,7 +160,7 @@ class ResultFolder:
         """One of ``TABLES``. Raises ``InputError`` for a missing or broken file."""
         file = self.path / f"{name}.parquet"
         try:
-            return pd.read_parquet(file)
+            return _read_parquet(file)
         except FileNotFoundError:
             raise InputError(f"{file}: missing; run again") from None
         except (OSError, ValueError, NotImplementedError, MemoryError) as error:

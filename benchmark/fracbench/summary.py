@@ -83,7 +83,7 @@ def summarise(run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> dic
     spent = robust_scores.spent_by([cell for cell in run["cells"] if cell["kind"] in ("attack", "ladder")])
     flags = flags_of(
         clean_rows, attacked, random=run["random"], black_box=run["black_box"],
-        symptoms=[cell["symptoms"] for cell in run["cells"] if "symptoms" in cell],
+        symptoms=[cell["symptoms"] for cell in run["cells"] if cell["kind"] == "symptoms" and "symptoms" in cell],
     )  # fmt: skip
     reasons = [f"flag: {name}" for name in unanswered(flags)]
     reasons += [f"{len(failed)} failed cells"] if failed else []

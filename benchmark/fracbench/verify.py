@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from random import Random
 from typing import Any
 
 import pandas as pd
@@ -15,6 +15,7 @@ from fracbench.bench import Bench
 from fracbench.cells import compute, patience, record_of
 from fracbench.claims import cell_of, false_claims, planned_cells
 from fracbench.comparing import Answers, Difference
+from fracbench.errors import InputError
 from fracbench.inside import BETWEEN_CELLS, prepared
 from fracbench.plan import CLEAN, Cell, Job
 from fracbench.robust_cells import CRAFTED
@@ -25,6 +26,7 @@ from fracbench.tasks import Task
 
 PREDICTING = ("clean", "attack", "ladder", "further", "corruption", "explanation")
 EXPLAINING = ("explain",)
+BUILT_ON_STORED = ("ladder", "symptoms")
 
 
 @dataclass(frozen=True)
@@ -52,25 +54,35 @@ def verify(task: Task, run: Mapping[str, Any], cells: int, seed: int, tell: Tell
     all is looked at whole.
     """
     job, tables = task.job, {name: task.folder.table(name) for name in TABLES}
-    planned = planned_cells(task, run)
+    try:
+        planned, records = planned_cells(task, run), {cell_of(record): record for record in run["cells"]}
+        same_machine, random = run["environment"] == dict(task.environment), run["random"]
+    except (KeyError, TypeError, AttributeError) as error:
+        place = task.folder.path / "run.json"
+        raise InputError(f"{place}: is not what `fracbench run` writes ({type(error).__name__}: {error})") from None
     chosen = _chosen(planned, cells, seed)
-    model, same_machine = prepared(task), run["environment"] == dict(task.environment)
+    model = prepared(task)
     wavers, unfit = probe_random(model, job, task.device), check_networks(model, job, task.device)
-    found = _Found(tables, {cell_of(record): record for record in run["cells"]}, same_machine)
+    found = _Found(tables, records, same_machine)
     found.faults += false_claims(task, run, tables, planned)
-    if run["random"] != wavers:
-        found.faults.append(f"random of run.json is {run['random']}, and asked again the model says {wavers}")
+    if random is not wavers:
+        found.faults.append(f"random of run.json is {random}, and asked again the model says {wavers}")
     looked = [cell for cell in job.cells(chosen[0].batch) if cell.kind == "symptoms"] if chosen else []
-    for cell in (*chosen, *looked):
+    bench = Bench(job, model, -1, task.device, wavers, unfit)
+    for cell in (*sorted(chosen, key=lambda cell: cell.batch), *looked):
         tell("note", f"again: {cell.label}, batch {cell.batch}")
-        bench = Bench(job, model, cell.batch, task.device, wavers, unfit)
-        if cell.kind in ("ladder", "symptoms"):
-            bench.results |= _stored_before(job, cell, tables["predictions"])
+        if bench.batch != cell.batch:
+            bench = Bench(job, model, cell.batch, task.device, wavers, unfit)
+        own = bench
+        if cell.kind in BUILT_ON_STORED:
+            own = replace(bench, results=_stored_before(job, cell, tables["predictions"]))
         for of in (*_before(job, cell), cell):
-            allowed = patience(bench, of)
+            if of in own.results:  # an attack whose images another explainer has been shown
+                continue
+            allowed = patience(own, of)
             tell(PATIENCE, allowed)
-            bench.results[of] = compute(bench, of, allowed)
-            if not found.look(bench, of):
+            own.results[of] = compute(own, of, allowed)
+            if not found.look(own, of):
                 break
     tell(PATIENCE, BETWEEN_CELLS)
     sent = [
@@ -83,7 +95,7 @@ def verify(task: Task, run: Mapping[str, Any], cells: int, seed: int, tell: Tell
 
 def _chosen(planned: Sequence[Cell], cells: int, seed: int) -> list[Cell]:
     kinds = [[cell for cell in planned if cell.kind in of] for of in (PREDICTING, EXPLAINING)]
-    halves, draw = (cells - cells // 2, cells // 2), random.Random(seed)
+    halves, draw = (cells - cells // 2, cells // 2), Random(seed)
     return [cell for of, n in zip(kinds, halves, strict=True) for cell in draw.sample(of, min(n, len(of)))]
 
 
@@ -140,8 +152,11 @@ class _Found:
             self.faults += comparing.of_distances(cell, now, before, same)
             if cell.kind == "clean" and not bench.random:
                 self.faults += comparing.of_margins(cell, now, before, same)
+            elif not bench.random:
+                self.faults += comparing.of_attacked_margins(cell, now, before, same)
         elif result.tables:  # an attack on the explanation that changed every answer leaves nothing to explain
             self.faults += comparing.of_images(cell, result.tables.get("references"), tables["images"])
+            self.faults += comparing.of_grids(cell, result, tables["alignment"])
             self.scores += comparing.scores(bench, cell, result, tables["alignment"])
         self.faults += comparing.of_pictures(cell, result.tables.get("gallery"), tables["gallery"], same)
         return True

@@ -8,9 +8,11 @@ from typing import Any
 
 import pandas as pd
 from fracbench.errors import InputError
+from fracbench.png import pixels
 from fracbench.store import ResultFolder
 from fracbench.text import WORD_PATTERN
 
+TEXTS = ["image", "condition", "attack", "kind", "explainer"]
 COLUMNS = ["image", "label", "condition", "attack", "kind", "explainer", "png"]
 
 
@@ -21,10 +23,15 @@ def read_gallery(row: dict[str, Any]) -> pd.DataFrame:
         gallery = ResultFolder(path, row["submission"], path.name).gallery()
     except InputError:
         return pd.DataFrame(columns=COLUMNS)
+    nothing = pd.DataFrame(columns=COLUMNS)
+    if not set(COLUMNS) <= set(gallery) or not all(gallery[name].map(_is_text).all() for name in TEXTS):
+        return nothing
     # these names come to stand in captions, which are Markdown
-    named = set(COLUMNS) <= set(gallery) and all(
-        name == "" or (isinstance(name, str) and re.fullmatch(WORD_PATTERN, name))
-        for column in ("attack", "explainer")
-        for name in gallery[column].unique()
-    )
-    return gallery if named else pd.DataFrame(columns=COLUMNS)
+    names = {*gallery.attack, *gallery.explainer} - {""}
+    if not all(re.fullmatch(WORD_PATTERN, name) for name in names):
+        return nothing
+    return gallery[[pixels(png) is not None for png in gallery.png]]
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)

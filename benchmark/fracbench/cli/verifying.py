@@ -52,6 +52,7 @@ def verify(
     """
     from fracbench import evaluating, printing, specs, tasks
     from fracbench.environment import pick_device, prepare
+    from fracbench.errors import printable
     from fracbench.resolving import resolve
     from fracbench.submissions import default_dir, discover
 
@@ -65,7 +66,7 @@ def verify(
     verdict = evaluating.verify(task, cells, seed, held, again, lambda text: click.echo(text, err=True))
     printing.print_verdict(verdict)
     if verdict.wrong:
-        click.echo(f"{name} differs: {'; '.join(verdict.wrong)}", err=True)
+        click.echo(printable(f"{name} differs: {'; '.join(verdict.wrong)}"), err=True)
         return 1
     click.echo(f"verified: {name}, {len(verdict.cells)} cells; more with --cells, others with --seed")
     click.echo(f"next: fracbench leaderboard{repeated(submissions=submissions, results=results)}")
