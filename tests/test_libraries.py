@@ -34,6 +34,11 @@ def test_every_backbone_of_the_zoo_is_known_with_its_place() -> None:
         ("torchvision", {"architecture": "fcn_resnet50"}, ["torchvision has no architecture 'fcn_resnet50'."]),
         ("robustbench", {"backbone": "Salman2020Do_R18"}, []),
         ("robustbench", {"backbone": "Salman2020Do_R18", "dataset": "cifar10"}, ["It is there for dataset: imagenet"]),
+        (
+            "robustbench",
+            {"backbone": "Salman2020Do_R18", "dataset": "cifar100"},
+            ["'cifar100'; use cifar10 or imagenet"],
+        ),
         ("another", {"architecture": "resnet19"}, []),
     ],
 )

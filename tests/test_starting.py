@@ -119,6 +119,8 @@ def test_in_an_empty_folder_run_takes_what_init_has_begun(empty: Path, command: 
         (["new", "--from", "resnet50"], "an architecture comes after a colon: timm:resnet50"),
         (["new", "--from", "timm:resnet5"], "timm has no architecture 'resnet5'. Did you mean 'resnet50'?"),
         (["new", "--from", "robustbench:Salman2020Do_R19"], "no backbone 'Salman2020Do_R19'. Did you mean 'Sal"),
+        (["new", "--from", "timm:"], "--from timm:: nothing comes after the colon; write such as timm:resnet18"),
+        (["new", "--from", "timm:resnet18.nope"], "timm has no weights 'resnet18.nope'"),
         (["new", "--benchmark", "smok"], "unknown benchmark 'smok'. Did you mean 'smoke'?"),
         (["there"], "submissions/there/submission.yaml is there already; edit it, or give another name"),
         (["file"], "submissions/file is a file"),

@@ -53,8 +53,13 @@ def _check_zoo(name: str, dataset: str, threat_model: str) -> None:
     if not zoo or name in known:
         return
     if not known:
-        others = " or ".join(threat for data, threat in zoo if data == dataset) or threat_model
-        raise InputError(f"RobustBench has no backbone for {dataset} and {threat_model}; use threat_model: {others}")
+        others = " or ".join(threat for data, threat in zoo if data == dataset)
+        if not others:
+            there = " or ".join(dict.fromkeys(data for data, _ in zoo))
+            raise InputError(f"RobustBench's backbones are not for dataset '{dataset:.40}'; use {there}")
+        raise InputError(
+            f"RobustBench has no backbone for {dataset} and {threat_model:.40}; use threat_model: {others}"
+        )
     elsewhere = [f"dataset: {data}, threat_model: {threat}" for data, threat in zoo_places(name)]
     hint = f" It is there for {'; '.join(elsewhere)}." if elsewhere else did_you_mean(name, known)
     raise InputError(f"RobustBench has no backbone '{name:.80}' for {dataset} and {threat_model}.{hint}")

@@ -15,7 +15,10 @@ def _timm(architecture: str) -> Mapping[str, Any]:
     libraries.check("timm", name)
     from timm.models import get_pretrained_cfg
 
-    expected = get_pretrained_cfg(architecture) or get_pretrained_cfg(name)
+    try:
+        expected = get_pretrained_cfg(architecture) or get_pretrained_cfg(name)
+    except RuntimeError as error:
+        raise InputError(f"timm has no weights '{architecture:.80}' ({error}); write timm:{name}") from None
     if expected is None:
         return {"architecture": name, "channels": 3}
     of = {"mean": expected.mean, "std": expected.std, "image_size": expected.input_size[-1]}

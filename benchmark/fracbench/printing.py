@@ -84,6 +84,12 @@ def print_board(board: Board, benchmark: str | None) -> None:
             if row["unranked_because"]:
                 reasons = "; ".join(row["unranked_because"])
                 console.print(Text(printable(f"{row['submission']} is not ranked: {reasons}")))
+            for flag in row["flags"]:
+                answered = ", which the adaptive attack answered" if flag["answered"] else ""
+                console.print(Text(printable(f"{row['submission']} is flagged: {flag['text']}{answered}")))
+            if (row["clean"]["balanced_accuracy"]["high"] or 1) < 0.5:
+                swapped = "below chance on clean images: are its classes swapped? `fracbench doctor` looks at them"
+                console.print(Text(printable(f"{row['submission']} is {swapped}")))
             if row["overlap"]["badge"]:
                 console.print(Text(printable(f"{row['submission']}: {row['overlap']['badge']}")))
             for sender in row["third_party"]:

@@ -69,7 +69,9 @@ def begin(name: str, source: str | None, submissions: Path, benchmarks: Sequence
 
 def skeleton(name: str, source: str | None, weights: str, benchmarks: Sequence[str]) -> str:
     """The text of a ``submission.yaml`` for a model from ``source``; for a small ResNet where that is None."""
-    model, _, value = (source or UNNAMED).partition(":")
+    model, colon, value = (source or UNNAMED).partition(":")
+    if colon and not value:
+        raise InputError(f"--from {source}: nothing comes after the colon; write such as {UNNAMED}, or {model} alone")
     takes, given = _parameters(model, value, look_up=source is not None)
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         name=_yaml(name),

@@ -170,7 +170,8 @@ def _beside(folder: Path, weights: Weights) -> Path:
         if weights.size is not None and size != weights.size:
             raise InputError(f"weights: {path} has {size} bytes, not the {weights.size} declared")
         if weights.sha256 is not None and (found := file_hash(path)) != weights.sha256:
-            raise InputError(f"weights: sha256 of {path} is {found}, not the one declared")
+            advice = f"put the right file there, or write sha256: '{found}'"
+            raise InputError(f"weights: sha256 of {path} is {found}, not the one declared; {advice}")
     except OSError as error:
         raise InputError(f"weights: {path} cannot be read ({error.strerror}); put another file there") from error
     return path

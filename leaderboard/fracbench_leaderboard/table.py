@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+NOT_STATED = "not stated"
+
 
 def number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
@@ -26,13 +28,17 @@ def badges(row: Mapping[str, Any]) -> list[str]:
     found += ["self-reported"] if row.get("self_reported") else []
     found += [f"verified on {row['verified'][:10]}"] if row.get("verified") else []
     found += [row["overlap"]["badge"]] if row["overlap"]["badge"] else []
-    found += [] if row["overlap"]["such_images"] else ["not trained on such images"]
-    return found
+    if row["trained_on"] == NOT_STATED:
+        found.append("training data not stated")
+    elif not row["overlap"]["such_images"]:
+        found.append("not trained on such images")
+    return found + [f"flagged: {flag['name'].replace('_', ' ')}" for flag in row["flags"] if not flag["answered"]]
 
 
 def notes(row: Mapping[str, Any]) -> str:
     """What was found about a row, in full."""
-    found = [] if row["overlap"]["such_images"] else [f"trained on {row['trained_on']}"]
+    stated = row["trained_on"] != NOT_STATED and not row["overlap"]["such_images"]
+    found = [f"trained on {row['trained_on']}"] if stated else []
     found += [f"{sender['by']} lowered it by {sender['lowered']} images" for sender in row["third_party"]]
     return "; ".join([*found, *(flag["text"] + (" (answered)" if flag["answered"] else "") for flag in row["flags"])])
 

@@ -13,7 +13,7 @@ from fracbench_leaderboard.choosing import choose_model
 from fracbench_leaderboard.figures import enlarge, overlay, scatter
 from fracbench_leaderboard.frame import show_page
 from fracbench_leaderboard.reading import read_gallery
-from fracbench_leaderboard.table import explainer_table, ranking_table
+from fracbench_leaderboard.table import badges, explainer_table, ranking_table
 
 ABOUT = "Fracture classifiers, ranked by whether they survive attack **and** look at the fracture."
 PICTURES = 5
@@ -54,7 +54,7 @@ def _show_ranking(rows: list[dict[str, Any]]) -> None:
         f"Threat model {first['threat']} at epsilon {first['epsilon']}; dataset {first['dataset']}; {_counts(rows)}. "
     )
     st.text(facts + first["note"])  # text, not Markdown: what a result file says is never a link
-    if any(not row["overlap"]["such_images"] for row in rows):
+    if any("not trained on such images" in badges(row) for row in rows):
         st.info("Rows with the badge 'not trained on such images' say how a model transfers, not how good it can be.")
     table = ranking_table(rows)
     # a column of which every cell is empty says nothing
