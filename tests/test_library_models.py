@@ -107,6 +107,7 @@ BOTH = [
     ({"architekture": "resnet18"}, "Did you mean 'architecture'"),
     ({"architecture": "resnet18", "options": ["a"]}, "options is "),
     ({"architecture": "resnet18", "options": {"num_classes": 7}}, "cannot build resnet18"),
+    ({"architecture": "resnet18", "mean": 123.7, "std": 58.4}, "mean is 123.7, and pixels are in"),
     ({"architecture": "resnet18", "mean": [0.1, 0.2, 0.3]}, "mean must have 1 value, or write channels: 3; got 3"),
     ({"architecture": "resnet18", "mean": []}, "mean must have 1 value"),
     ({"architecture": "resnet18", "std": 0.0}, "std must be finite and above 0; got 0"),

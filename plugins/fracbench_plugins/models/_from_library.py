@@ -53,8 +53,8 @@ class FromLibrary(nn.Module):
                 raise InputError(f"{name} must have {wanted}; got {len(values)}")
             if not all(math.isfinite(of) and (name == "mean" or of > 0) for of in values):
                 raise InputError(f"{name} must be finite{' and above 0' if name == 'std' else ''}; got {value}")
-            if max(map(abs, values)) > 1:
-                raise InputError(f"{name} is {value}, and pixels are in [0, 1]; divide what is for [0, 255] by 255")
+            if name == "mean" and max(map(abs, values)) > 1:
+                raise InputError(f"mean is {value}, and pixels are in [0, 1]; divide mean and std for [0, 255] by 255")
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
 
     def prepared(self, images: Images) -> Tensor:
