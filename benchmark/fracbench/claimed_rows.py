@@ -13,18 +13,13 @@ from fracbench.contracts import Ensemble
 from fracbench.plan import CLEAN, Cell, Job
 from fracbench.schema import FAITHFULNESS, STABILITY, THIRD_PARTY, with_rounding
 
-MANY = 5  # names in a sentence
 # beside what scores are read against
 OF_AN_IMAGE = ("image", "label", "group", "annotated", "mask_area", "instances", "content", "metadata")
 SHARES = ("hit", "blank", "instance_hit", "instance_recall", "concentration", "outside_anatomy", "top_overlap")
 
 
-def false_rows(job: Job, planned: Sequence[Cell], run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]
-               ) -> Iterator[str]:  # fmt: skip
-    """A sentence for each kind of rows that are missing, there twice, or of nothing in the benchmark."""
-    unsupported = {(of["kind"], of["batch"], of["attack"], of["explainer"]) for of in run["cells"]
-                   if of["status"] == "unsupported"}  # fmt: skip
-    done = [of for of in planned if (of.kind, of.batch, of.attack, of.explainer) not in unsupported]
+def false_rows(job: Job, done: Sequence[Cell], tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:
+    """A sentence for each kind of rows that are missing, there twice, or of no cell that was ``done``."""
     yield from _of_predictions(job, done, tables["predictions"])
     yield from _of_alignment(job, done, tables["alignment"])
     yield from _of_columns(job, tables["images"], tables["alignment"])

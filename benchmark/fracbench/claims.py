@@ -54,7 +54,7 @@ def false_claims(
     checks: list[Callable[[], Iterator[str]]] = [
         lambda: _of_records(task.job, planned, run),
         lambda: _of_fields(task, run, planned),
-        lambda: false_rows(task.job, planned, run, tables),
+        lambda: false_rows(task.job, _supported(planned, run), tables),
         lambda: _of_tables(task, run, tables),
         lambda: _of_ladders(task.job, planned, tables["predictions"]) if task.job.rungs else iter(()),
         lambda: _of_third_parties(task, run, tables["predictions"]),
@@ -67,6 +67,12 @@ def false_claims(
             yield printable(
                 f"a file of the run is not one that `fracbench run` writes ({type(error).__name__}: {error})"
             )
+
+
+def _supported(planned: Sequence[Cell], run: Mapping[str, Any]) -> list[Cell]:
+    """The cells that have rows."""
+    unsupported = {cell_of(record) for record in run["cells"] if record["status"] == "unsupported"}
+    return [cell for cell in planned if cell not in unsupported]
 
 
 def _of_records(job: Job, planned: Sequence[Cell], run: Mapping[str, Any]) -> Iterator[str]:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from fracbench.errors import InputError
+from fracbench.errors import InputError, did_you_mean
 
 SPLITS = ("train", "val", "test")
 
@@ -51,6 +51,13 @@ def checked_fractions(fractions: Sequence[float]) -> tuple[float, ...]:
     if len(shares) != len(SPLITS) or min(shares) < 0 or not math.isclose(sum(shares), 1):
         raise InputError(f"fractions are {list(shares)}; write three that sum to 1: [0.7, 0.1, 0.2]")
     return shares
+
+
+def check_split(dataset: str, split: str) -> None:
+    """``InputError`` with the nearest name for what is no split."""
+    if split not in SPLITS:
+        near = did_you_mean(split, SPLITS)
+        raise InputError(f"{dataset} has no split '{split}'.{near} It has: {', '.join(SPLITS)}")
 
 
 def split_of(seed: int, group: str, fractions: Sequence[float]) -> str:

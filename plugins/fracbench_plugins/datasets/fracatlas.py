@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 from fracbench.contracts import Archive, Radiograph, Sample
-from fracbench.errors import InputError, did_you_mean
+from fracbench.errors import InputError
 
 from fracbench_plugins.datasets import _fracatlas_findings as _findings
 from fracbench_plugins.datasets import _groups, _imaging
@@ -64,9 +64,7 @@ class FracAtlas:
 
     def samples(self, split: str) -> Sequence[Sample]:
         """All images of a split, sorted by id, which is the file name."""
-        if split not in SPLITS:
-            near = did_you_mean(split, SPLITS)
-            raise InputError(f"fracatlas has no split '{split}'.{near} It has: {', '.join(SPLITS)}")
+        _groups.check_split("fracatlas", split)
         return self._by_split[split]
 
     def read(self, sample: Sample) -> Radiograph:

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 from fracbench.contracts import Radiograph, Sample
-from fracbench.errors import InputError, did_you_mean
+from fracbench.errors import InputError
 from numpy.typing import NDArray
 
 from fracbench_plugins.datasets import _groups, _imaging
@@ -53,9 +53,7 @@ class GrazPedWri:
 
     def samples(self, split: str) -> Sequence[Sample]:
         """All images of a split, sorted by id."""
-        if split not in self.splits:
-            near = did_you_mean(split, self.splits)
-            raise InputError(f"grazpedwri has no split '{split}'.{near} It has: {', '.join(self.splits)}")
+        _groups.check_split("grazpedwri", split)
         return self._by_split[split]
 
     def read(self, sample: Sample) -> Radiograph:
