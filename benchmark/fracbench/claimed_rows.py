@@ -11,7 +11,8 @@ import pandas as pd
 
 from fracbench.contracts import Ensemble
 from fracbench.plan import CLEAN, Cell, Job
-from fracbench.schema import FAITHFULNESS, STABILITY, THIRD_PARTY, with_rounding
+from fracbench.robust_scores import of_third_parties
+from fracbench.schema import FAITHFULNESS, STABILITY, with_rounding
 
 # beside what scores are read against
 OF_AN_IMAGE = ("image", "label", "group", "annotated", "mask_area", "instances", "content", "metadata")
@@ -42,7 +43,7 @@ def _of_predictions(job: Job, done: Sequence[Cell], predictions: pd.DataFrame) -
     wanted: Counter[tuple[Any, ...]] = Counter()
     for cell in done:
         wanted.update(_rows_of(job, cell))
-    own = predictions[~predictions.attack.str.startswith(f"{THIRD_PARTY}/")]
+    own = predictions[~of_third_parties(predictions)]
     keys = zip(own.attack, own.threat, map(_at, own.epsilon), own.part, own.ladder.astype(bool), own.image, strict=True)
     there = Counter(keys)
     wrong = {(attack, ladder) for attack, _, _, _, ladder, _ in (wanted - there) + (there - wanted)}

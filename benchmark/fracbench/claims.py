@@ -18,6 +18,7 @@ from fracbench.data import load
 from fracbench.errors import printable
 from fracbench.pictures import png
 from fracbench.plan import CLEAN, Cell, Job
+from fracbench.robust_scores import of_third_parties
 from fracbench.robustness import RANDOM_PREDICTIONS
 from fracbench.runner import Outcome, record_of
 from fracbench.schema import ADAPTIVE, THIRD_PARTY
@@ -137,7 +138,7 @@ def _of_third_parties(task: Task, run: Mapping[str, Any], predictions: pd.DataFr
         if isinstance(sent, third_party.Sent):  # what a run does not count either is left out
             files.append(sent.record(file))
             rows.update((sent.attack, image) for image in sent.ids)
-    theirs = predictions[predictions.attack.str.startswith(f"{THIRD_PARTY}/")]
+    theirs = predictions[of_third_parties(predictions)]
     at_reference = (theirs.threat == threat.norm) & np.isclose(theirs.epsilon, threat.epsilon, rtol=1e-9, atol=0)
     plain = at_reference & (theirs.part == "") & ~(theirs.ladder | theirs.carried).astype(bool)
     there = Counter(zip(theirs.attack, theirs.image, strict=True))

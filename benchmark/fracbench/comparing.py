@@ -14,8 +14,8 @@ from fracbench.beside_quantus import by_quantus
 from fracbench.flags import shown_by
 from fracbench.plan import CLEAN, Cell, Job
 from fracbench.png import pixels
-from fracbench.robust_scores import carried_over
-from fracbench.schema import FAITHFULNESS, INSTANCES, SPREAD, STABILITY, THIRD_PARTY
+from fracbench.robust_scores import carried_over, of_third_parties
+from fracbench.schema import FAITHFULNESS, INSTANCES, SPREAD, STABILITY
 from fracbench.store import CellResult
 
 SAME = 1e-5  # of two ways to score maps without ties, and of two runs on one machine
@@ -99,7 +99,7 @@ def rows_now(job: Job, cell: Cell, result: CellResult, predictions: pd.DataFrame
     now = result.tables["predictions"]
     if cell.kind != "ladder":
         return now
-    own = predictions[~predictions.attack.str.startswith(f"{THIRD_PARTY}/")]  # which come after all that a run does
+    own = predictions[~of_third_parties(predictions)]
     others = own.drop(stored_rows(job, cell, own).index)
     whole = carried_over(pd.concat([now, others], ignore_index=True), job.spec.threat.norm)
     return whole.iloc[: len(now)]

@@ -20,6 +20,7 @@ from fracbench.files import write_atomic
 from fracbench.inside import BETWEEN_CELLS, Estimate
 from fracbench.plan import Cell
 from fracbench.progress import Progress
+from fracbench.robust_scores import of_third_parties
 from fracbench.runner import Outcome, read_back, record_of
 from fracbench.schema import THIRD_PARTY
 from fracbench.store import TABLES
@@ -167,7 +168,7 @@ def _with_third_parties(
 ) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
     """The same with all images of third parties that are kept beside the results, each verified now."""
     predictions = tables["predictions"]
-    own = predictions[~predictions.attack.str.startswith(f"{THIRD_PARTY}/")]
+    own = predictions[~of_third_parties(predictions)]
     counted, records = [], []
     for file, sent in third_party.received(task.folder.path / THIRD_PARTY, task.job):
         if isinstance(sent, InputError):

@@ -160,6 +160,11 @@ def third_party(sent: pd.DataFrame, robust: pd.Series) -> list[dict[str, Any]]:
     return table
 
 
+def of_third_parties(predictions: pd.DataFrame) -> pd.Series:
+    """(rows,) bool: answers to images that third parties sent, which come after all that a run does."""
+    return predictions.attack.str.startswith(f"{THIRD_PARTY}/")
+
+
 def carried_over(predictions: pd.DataFrame, threat: str) -> pd.DataFrame:
     """The rows, where those of the ladder know of what ran after it, such as the adaptive attack.
 

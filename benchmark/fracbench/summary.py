@@ -12,7 +12,7 @@ import pandas as pd
 from fracbench import alignment_scores, robust_scores, stats
 from fracbench.flags import flags_of, unanswered
 from fracbench.robust_scores import HALF_LEVEL, balanced, worst_case
-from fracbench.schema import INSTANCES, SCHEMA_VERSION, THIRD_PARTY, parse_epsilon
+from fracbench.schema import INSTANCES, SCHEMA_VERSION, parse_epsilon
 from fracbench.ties import tie_groups
 
 
@@ -55,7 +55,7 @@ def summarise(run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> dic
     clean_rows = predictions[predictions.attack == "clean"].set_index("image").reindex(images.index)
     clean_correct = clean_rows.correct.fillna(False).astype(bool)
     attacked = robust_scores.under(predictions, run["threat"], parse_epsilon(run["epsilon"]))
-    sent = attacked[attacked.attack.str.startswith(f"{THIRD_PARTY}/")]
+    sent = attacked[robust_scores.of_third_parties(attacked)]
     attacked = attacked.drop(sent.index)
     reference = attacked[attacked.part == ""]
     robust_correct = worst_case(reference, images, clean_correct)
