@@ -20,6 +20,7 @@ from fracbench.resolving import resolve
 from fracbench.robustness import craft, margins
 from fracbench.schema import BenchmarkSpec
 from fracbench.submissions import Entry, discover, load_model, starters_dir
+from fracbench.training import balanced_accuracy
 
 ENOUGH = 0.60
 
@@ -55,10 +56,6 @@ def curve(entry: Entry, job: Job) -> dict[str, float]:
         if values[epsilon] < ENOUGH:
             break
     return values
-
-
-def balanced_accuracy(correct: torch.Tensor, labels: torch.Tensor) -> float:
-    return float(sum(correct[labels == label].float().mean() for label in (0, 1)) / 2)
 
 
 def chosen(curves: dict[str, dict[str, float]], epsilons: tuple[str, ...]) -> str:

@@ -119,10 +119,10 @@ def test_fingerprint_follows_bytes_and_rows_of_the_split_alone(root: Path) -> No
 @pytest.mark.parametrize(
     ("row", "file", "text"),
     [
-        ("gone.png,0,,,test", "gone.png", "there is no such file; write the path of a PNG or JPEG image"),
+        ("gone.png,0,,,test", "gone.png", "there is no such file; write the path of a PNG, JPEG or DICOM image"),
         ("a.png,1,gone.png,,test", "gone.png", "there is no such file; write the path of a PNG mask"),
         ("text.png,0,,,test", "text.png", "is not a readable PNG or JPEG image; write the path"),
-        ("broken.png,0,,,test", "broken.png", "write the path of a PNG or JPEG image"),
+        ("broken.png,0,,,test", "broken.png", "write the path of a PNG, JPEG or DICOM image"),
         ("cut.png,1,mask.png,,test", "cut.png", "cannot be read ("),
         ("a.png,1,b.jpg,,test", "b.jpg", "is not a readable PNG image; write the path of a PNG mask"),
         ("a.png,1,other.png,,test", "other.png", "mask has 20 x 30 pixels and the image 30 x 20; save"),

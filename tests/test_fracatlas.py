@@ -74,9 +74,9 @@ def test_made_labels_masks_and_metadata(made: Path) -> None:
 
     fractured = dataset.read(samples["IMG0000000.jpg"])
     assert fractured.image.shape == (24, 32) and fractured.image.dtype == np.float32
-    assert fractured.instances.shape == (2, 24, 32)
-    assert fractured.instances[0, 3:9, 2:8].all() and fractured.instances[0].sum() == 49
-    assert fractured.instances[1, 12, 24] and not fractured.instances[1, :, :20].any()
+    assert fractured.instances.shape == (1, 24, 32), "an annotation of two polygons is one fracture"
+    assert fractured.instances[0, 3:9, 2:8].all() and fractured.instances[0, :, :20].sum() == 49
+    assert fractured.instances[0, 12, 24]
     assert dataset.read(samples["IMG0000030.jpg"]).instances.shape == (0, 24, 32)
 
 

@@ -27,6 +27,7 @@ CHANGES: dict[str, dict[str, object]] = {
     "trades": {"threat": LINF, "weight": 6},
     "gradient-penalty": {},
     "mask-supervision": {},
+    "mask-location": {},
 }
 
 

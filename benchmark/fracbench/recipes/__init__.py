@@ -12,7 +12,7 @@ from fracbench.schema import Name, PluginRef, StrictModel, ThreatSpec
 from fracbench.yamlio import read
 
 _ARCHITECTURES = "architectures"
-_LATER = ("validation_threat", "validation_steps", "balanced", "augmentation", "stored")
+_LATER = ("validation_threat", "validation_steps", "validation_images", "balanced", "augmentation", "stored")
 
 
 class Architecture(StrictModel):
@@ -45,8 +45,9 @@ class Recipe(StrictModel):
     ``start`` names the recipe whose finished network, of the same architecture and seed, is trained on: twins share
     their first epochs. Under a ``threat`` the first ``clean_epochs`` see no attack, and over the next
     ``warm_up_epochs`` epsilon grows to its full size. The epoch kept is the best under ``validation_threat``, which is
-    the ``threat`` where only that is given, by a PGD of ``validation_steps``. ``learning_rate`` is a factor of the
-    architecture's. ``balanced`` draws as many fractured as normal images; ``stored`` is the precision of the file.
+    the ``threat`` where only that is given, by a PGD of ``validation_steps``, on at most ``validation_images`` of each
+    class. ``learning_rate`` is a factor of the architecture's. ``balanced`` draws as many fractured as normal images;
+    ``stored`` is the precision of the file.
     For controls: ``fracture_bias`` is added to the fracture logit of the finished network, and ``defence`` is the
     model plugin that serves its weights, with these parameters beside the architecture's.
     """
@@ -64,7 +65,9 @@ class Recipe(StrictModel):
     learning_rate: float = Field(default=1.0, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
     seed: int = 0
-    objective: Literal["standard", "adversarial", "trades", "gradient-penalty", "mask-supervision"] = "standard"
+    objective: Literal["standard", "adversarial", "trades", "gradient-penalty", "mask-supervision", "mask-location"] = (
+        "standard"
+    )
     weight: float = Field(default=1.0, ge=0)
     corruptions: bool = False
     balanced: bool = False
@@ -72,6 +75,7 @@ class Recipe(StrictModel):
     threat: ThreatSpec | None = None
     validation_threat: ThreatSpec | None = None
     validation_steps: int = Field(default=10, ge=1)
+    validation_images: int | None = Field(default=None, ge=1)
     stored: Literal["float32", "float16"] = "float32"
     attack: PluginRef = PluginRef(name="pgd", params={"steps": 3})
     clean_epochs: int = Field(default=0, ge=0)

@@ -35,9 +35,10 @@ def of_file(path: Path) -> Iterator[str]:
 def of_annotation(annotation: Annotation) -> Iterator[str]:
     """What is wrong with the polygons of one image."""
     height, width = annotation.size
-    if any(min(p) < 0 or max(p[::2]) > width or max(p[1::2]) > height for p in annotation.polygons):
+    polygons = [polygon for outline in annotation.outlines for polygon in outline.polygons]
+    if any(min(p) < 0 or max(p[::2]) > width or max(p[1::2]) > height for p in polygons):
         yield "polygon beyond the edge of the image"
-    if not annotation.polygons:
+    if not polygons:
         yield "annotation without a polygon"
     elif not all(mask.any() for mask in annotation.instances()):
         yield "polygon without a pixel"
@@ -45,7 +46,7 @@ def of_annotation(annotation: Annotation) -> Iterator[str]:
 
 def of_labels(folder: str, annotation: Annotation | None, row: Mapping[str, str] | None) -> Iterator[str]:
     """Where folder, annotation and dataset.csv disagree on one image."""
-    drawn = len(annotation.polygons) if annotation else 0
+    drawn = len(annotation.outlines) if annotation else 0
     if folder == "Fractured" and annotation is None:
         yield "in Fractured/ without an annotation: fractured, not annotated"
     if folder != "Fractured" and drawn:

@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import ClassVar
 
 import numpy as np
 from fracbench.contracts import Radiograph, Sample
 from fracbench.errors import InputError, did_you_mean
+from numpy.typing import NDArray
 from scipy import ndimage
 
-from fracbench_plugins.datasets import _imaging
+from fracbench_plugins.datasets import _dicom, _imaging
+from fracbench_plugins.datasets._coco import Annotation, matched
 from fracbench_plugins.datasets._manifest import Manifest, Row, read_manifest
 
 
@@ -21,10 +24,12 @@ from fracbench_plugins.datasets._manifest import Manifest, Row, read_manifest
 class Folder:
     """Radiographs listed in ``root/manifest``, with the columns image, label, mask, group and split.
 
-    Images are PNG or JPEG with 8 or 16 bits. A mask is a PNG of the upright image's size, nonzero on the
-    fracture; its 8-connected parts are the instances. An empty group is the image itself. The column
-    ``annotated`` (yes, no) is optional; every further column becomes metadata. A sample's id is its image
-    path. Raises ``InputError`` with one line for each fault.
+    Images are PNG or JPEG with 8 or 16 bits, or DICOM (with pydicom; windowed, low is dark whatever the file's
+    photometric interpretation). A mask is a PNG of the upright image's size, nonzero on the fracture, whose
+    8-connected parts are the instances; or a COCO file (.json) that lists the image and its annotations, which are
+    the instances: polygons, run lengths (with pycocotools) or, where an annotation has neither, its box. An empty
+    group is the image itself. The column ``annotated`` (yes, no) is optional; every further column becomes metadata.
+    A sample's id is its image path. Raises ``InputError`` with one line for each fault.
     """
 
     layout: ClassVar[Sequence[str]] = ("manifest.csv",)
@@ -50,15 +55,15 @@ class Folder:
             raise InputError(f"{self.manifest}: has no image '{sample.id}'; take samples from this dataset")
         name = row.image
         try:
-            image = _imaging.read_gray(self._folder / row.image)
-            if not row.mask:
+            image = _reader(self._folder / row.image).read_gray(self._folder / row.image)
+            if not self._is_drawn(row):
                 return Radiograph(image, np.zeros((0, *image.shape), bool))
             name = row.mask
-            mask = _imaging.read_mask(self._folder / row.mask)
+            return Radiograph(image, self._instances(row))
+        except InputError:
+            raise
         except ValueError as error:
             raise InputError(self._line(row, name, f"{error}; save the file again")) from error
-        parts, count = ndimage.label(mask, np.ones((3, 3)))
-        return Radiograph(image, parts[None] == np.arange(1, count + 1)[:, None, None])
 
     def image_hash(self, sample: Sample) -> str:
         """SHA-256 (hex) of the bytes of a sample's image file."""
@@ -66,17 +71,11 @@ class Folder:
 
     def fingerprint(self, split: str) -> str:
         """SHA-256 (hex) over the split's rows and the bytes of their images and masks, in any order."""
+        rows = self._checked(split)
+        masks = {name: _imaging.digest(self._folder / name) for name in {row.mask for row in rows} if name}
+        images = (_imaging.digest(self._folder / row.image) for row in rows)
         return _imaging.combined(
-            [
-                " ".join(
-                    [
-                        _imaging.digest(self._folder / row.image),
-                        _imaging.digest(self._folder / row.mask) if row.mask else "-",
-                        row.canonical(),
-                    ]
-                )
-                for row in self._checked(split)
-            ]
+            [f"{image} {masks.get(row.mask, '-')} {row.canonical()}" for image, row in zip(images, rows, strict=True)]
         )
 
     @cached_property
@@ -95,6 +94,39 @@ class Folder:
     @cached_property
     def _by_image(self) -> dict[str, Row]:
         return {row.image: row for row in self._table.rows}
+
+    @cached_property
+    def _drawn(self) -> dict[str, dict[str, Annotation]]:
+        """What each COCO file says of the images that name it, by image path."""
+        images: dict[str, list[str]] = {}
+        for row in self._table.rows:
+            if _is_coco(row):
+                images.setdefault(row.mask, []).append(row.image)
+        return {name: matched(self._folder / name, self._folder, of) for name, of in images.items()}
+
+    def _annotation(self, row: Row) -> Annotation | None:
+        return self._drawn[row.mask].get(row.image)
+
+    def _is_drawn(self, row: Row) -> bool:
+        """Whether there is a mask to read: a COCO file need not list what has no fracture."""
+        return bool(row.mask) and not (row.label == 0 and _is_coco(row) and self._annotation(row) is None)
+
+    def _union(self, row: Row) -> NDArray[np.bool_]:
+        """The mask of a row that has one, bool (height, width); ``ValueError`` where it cannot be read."""
+        if _is_coco(row):
+            return np.asarray(self._instances(row).any(0))
+        return _imaging.read_mask(self._folder / row.mask)
+
+    def _instances(self, row: Row) -> NDArray[np.bool_]:
+        """The same with its fractures apart, bool (n, height, width)."""
+        if _is_coco(row):
+            annotation = self._annotation(row)
+            if annotation is None:
+                raise ValueError(f"has no annotation of a fracture for '{row.image}'")
+            return annotation.instances()
+        parts, count = ndimage.label(self._union(row), np.ones((3, 3)))
+        found: NDArray[np.bool_] = parts[None] == np.arange(1, count + 1)[:, None, None]
+        return found
 
     @cached_property
     def _good(self) -> dict[str, list[Row]]:
@@ -121,18 +153,23 @@ class Folder:
         faults: list[str] = []
         size = None
         try:
-            if row.mask:
-                size = _imaging.upright_size(self._folder / row.image)
+            if self._is_drawn(row):
+                size = _reader(self._folder / row.image).upright_size(self._folder / row.image)
             else:
-                _imaging.check_header(self._folder / row.image)
+                _reader(self._folder / row.image).check_header(self._folder / row.image)
+        except InputError:
+            raise
         except ValueError as error:
-            faults.append(self._line(row, row.image, f"{error}; write the path of a PNG or JPEG image"))
-        if not row.mask:
+            faults.append(self._line(row, row.image, f"{error}; write the path of a PNG, JPEG or DICOM image"))
+        if not self._is_drawn(row):
             return faults
         try:
-            mask = _imaging.read_mask(self._folder / row.mask)
+            mask = self._union(row)
+        except InputError:
+            raise
         except ValueError as error:
-            return [*faults, self._line(row, row.mask, f"{error}; write the path of a PNG mask")]
+            wanted = "add one, or write annotated=no" if _is_coco(row) else "write the path of a PNG mask"
+            return [*faults, self._line(row, row.mask, f"{error}; {wanted}")]
         if size is not None and mask.shape != size:
             ours, theirs = (f"{width} x {height}" for height, width in (mask.shape, size))
             text = f"mask has {ours} pixels and the image {theirs}; save the mask at the image's size"
@@ -144,3 +181,12 @@ class Folder:
             text = "label is 1 and the mask is empty; paint the fracture nonzero, or clear the cell and write"
             faults.append(self._line(row, row.mask, f"{text} annotated=no"))
         return faults
+
+
+def _reader(path: Path) -> ModuleType:
+    """What reads an image: by its first bytes, whatever its name."""
+    return _dicom if _dicom.is_dicom(path) else _imaging
+
+
+def _is_coco(row: Row) -> bool:
+    return row.mask.lower().endswith(".json")

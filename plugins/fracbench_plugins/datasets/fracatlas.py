@@ -17,7 +17,7 @@ from fracbench.errors import InputError
 
 from fracbench_plugins.datasets import _fracatlas_findings as _findings
 from fracbench_plugins.datasets import _groups, _imaging
-from fracbench_plugins.datasets._coco import Annotation, read_annotations
+from fracbench_plugins.datasets._coco import Annotation, Polygon, read_annotations
 from fracbench_plugins.datasets._groups import SPLITS
 
 _FOLDERS = ("Fractured", "Non_fractured")
@@ -40,7 +40,7 @@ class FracAtlas:
     """The FracAtlas radiographs below ``root``, split by group with the shares ``fractions``.
 
     An annotation decides the label, whatever dataset.csv says; an image in ``Fractured/`` without a polygon
-    is fractured and not annotated. Every polygon is an instance. Groups are byte-identical images and
+    is fractured and not annotated. Every annotation is an instance. Groups are byte-identical images and
     those of ``groups``, a JSON list of near-duplicates ({"groups": [[name, ...], ...]}) relative to root; by
     default ``near-duplicates.json`` in root or ``<root>-near-duplicates.json`` beside it, if there. A group
     lies in one split, by a hash of ``seed`` and its name. A group with opposite labels is ambiguous: it
@@ -132,9 +132,9 @@ class FracAtlas:
             )
         return root
 
-    def _outlines(self, name: str) -> Sequence[Sequence[float]] | None:
+    def _outlines(self, name: str) -> Sequence[Polygon] | None:
         annotation = self._annotations.get(name)
-        return None if annotation is None else annotation.polygons
+        return None if annotation is None else [p for outline in annotation.outlines for p in outline.polygons]
 
     @cached_property
     def _files(self) -> dict[str, Path]:
@@ -154,7 +154,7 @@ class FracAtlas:
 
     @cached_property
     def _annotations(self) -> dict[str, Annotation]:
-        return read_annotations(self._folder / _COCO)
+        return {Path(name).name: of for name, of in read_annotations(self._folder / _COCO).items()}
 
     @cached_property
     def _metadata(self) -> dict[str, dict[str, str | bool]]:
@@ -212,7 +212,7 @@ class FracAtlas:
     def _sample(self, name: str, group: str) -> Sample:
         annotation = self._annotations.get(name)
         fractured = self._fractured(name)
-        annotated = not fractured or (annotation is not None and bool(annotation.polygons))
+        annotated = not fractured or (annotation is not None and bool(annotation.outlines))
         return Sample(name, int(fractured), group, annotated, self._metadata.get(name, {}))
 
 
