@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,10 +73,11 @@ def test_the_gradient_penalty_is_the_squared_norm_of_the_input_gradient() -> Non
     assert all(parameter.grad is not None for parameter in model.parameters())
 
 
-def test_mask_supervision_teaches_where_the_square_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize("objective", ["mask-supervision", "mask-location"])
+def test_masks_teach_where_the_square_is(tmp_path: Path, objective: str) -> None:
     hits = {}
     for weight in (0.0, 5.0):
-        made = recipe("mask-supervision", weight=weight, dataset={"name": "blobs", "params": {"n": 64}}, epochs=8)
+        made = recipe(objective, weight=weight, dataset={"name": "blobs", "params": {"n": 64}}, epochs=8)
         out = tmp_path / f"weight{weight:.0f}"
         trained(made, out)
         model = load_model(discover(tmp_path, None, [out.name])[0], 32, "cpu", 64).network
@@ -87,6 +90,30 @@ def test_mask_supervision_teaches_where_the_square_is(tmp_path: Path) -> None:
         peaks = margins.flatten(1).argmax(1, keepdim=True)
         hits[weight] = float(cells.flatten(1).gather(1, peaks).mean())
     assert hits[5.0] > 0.9 and hits[5.0] > hits[0.0]
+
+
+class Evidence(torch.nn.Module):
+    """A map of its own, the same for every image."""
+
+    def __init__(self, margins: torch.Tensor) -> None:
+        super().__init__()
+        self.margins = margins
+
+    def evidence(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.zeros(len(images), 2), self.margins.expand(len(images), -1, -1)
+
+
+def test_mask_location_asks_where_and_leaves_the_level_free() -> None:
+    given = step(weight=1)
+    chance = float(objectives.mask_location(Evidence(torch.zeros(4, 4)), given))
+    assert chance == pytest.approx(math.log(2) + math.log(16), rel=1e-5), "a flat map knows nothing"
+    assert float(objectives.mask_location(Evidence(torch.full((4, 4), -9.0)), given)) == pytest.approx(chance)
+    share = torch.nn.functional.adaptive_avg_pool2d(given.masks[given.labels == 1, None].float(), (4, 4))
+    best = (share.mean(0)[0] + 1e-6).log()
+    assert float(objectives.mask_location(Evidence(best), given)) < chance - 0.1
+    assert float(objectives.mask_location(Evidence(-best), given)) > chance + 0.1
+    normal = replace(given, masks=torch.zeros_like(given.masks))
+    assert float(objectives.mask_location(Evidence(best), normal)) == pytest.approx(math.log(2))
 
 
 def test_mask_supervision_needs_a_map() -> None:

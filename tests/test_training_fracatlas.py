@@ -11,7 +11,7 @@ from fracbench import recipes, registry
 from fracbench.cli import main
 from fracbench.errors import InputError
 from fracbench.submissions import discover, load_model
-from fracbench.training import _Split, augmentation, pretrained, start
+from fracbench.training import _Split, _validate, augmentation, pretrained, start
 from safetensors.torch import load_file
 from test_fracatlas import made
 from tiny_training import NET, recipe, trained
@@ -52,6 +52,28 @@ def test_balanced_draws_give_both_classes_the_same_share(made: Path) -> None:
     share = float(split.labels[drawn].float().mean())
     assert share == pytest.approx(0.5, abs=4 * 0.5 / len(drawn) ** 0.5)
     assert len(split.balanced(torch.Generator())) == len(split.labels)
+
+
+def test_few_images_of_each_class_are_attacked_and_a_wrong_answer_stays_wrong(made: Path) -> None:
+    dataset = registry.make("datasets", "fracatlas", {"fractions": [0.6, 0.4, 0.0]}, root=made)
+    split = _Split(dataset, "val", 32, "cpu")
+    at = split.first(3)
+    assert at.tolist() == sorted(at.tolist()) and split.labels[at].bincount().tolist() == [3, 3]
+    assert split.first(None).tolist() == list(range(len(split.labels)))
+    linf = {"norm": "linf", "epsilon": "0.001/255"}
+    given = recipe("adversarial", **FRACATLAS, threat=linf, validation_images=3)
+    model = always(1)
+    scores = _validate(given, model, split, torch.Generator().manual_seed(0))
+    assert scores == {"clean": 0.5, "robust": 0.5}
+    assert _validate(given, always(0), split, torch.Generator().manual_seed(0)) == scores
+
+
+def always(label: int) -> torch.nn.Module:
+    """Says ``label`` of every image, with steps all the way for an attack."""
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(32 * 32, 2))
+    torch.nn.init.zeros_(network[1].weight)
+    network[1].bias.data = torch.tensor([1.0 - label, float(label)])
+    return network
 
 
 def test_moved_images_take_their_masks_along_each_its_own_way() -> None:
