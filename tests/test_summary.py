@@ -26,7 +26,13 @@ def run(**changes: Any) -> dict[str, Any]:
         **{"explainers": ["cam", "saliency", "random"], "panel": ["cam", "saliency"], "metrics": METRICS},
         **{"seconds": 1.0, "passes": {}, "device": "cpu", "cells": [], "random": False, "black_box": ["square"]},
         **{
-            "resolved_spec": {"note": "", "split": "test", "corruptions": None, "explanation_attack": None},
+            "resolved_spec": {
+                "note": "",
+                "split": "test",
+                "corruptions": None,
+                "explanation_attack": None,
+                "subgroups": ["side"],
+            },
             "further_threats": [],
         },
     }
@@ -39,6 +45,7 @@ def tables(n: int = 20, robust: float = 1.0, hit: float = 1.0, normal: float = 1
     ids = [f"f{i:02d}" for i in range(n)] + [f"n{i:02d}" for i in range(n)]
     label = np.repeat([1, 0], n)
     images = pd.DataFrame({"image": ids, "label": label, "group": ids, "annotated": True})
+    images["metadata"], images["content"], images["mask_area"] = '{"side": "left"}', 100, 9 * label
     images["chance_hit"] = images["chance_relevance_rank_accuracy"] = np.where(label == 1, 0.1, np.nan)
     images["ceiling_relevance_rank_accuracy_full"] = np.where(label == 1, 0.9, np.nan)
     images["ceiling_hit_full"] = np.where(label == 1, 0.8, np.nan)

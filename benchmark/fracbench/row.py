@@ -44,6 +44,10 @@ class _Accuracy(_Part):
     balanced_accuracy: _Score
 
 
+class _Clean(_Accuracy):
+    auroc: _Score
+
+
 class _Robust(_Accuracy):
     attack_success_rate: _Score
     missed_fracture_rate: _Score
@@ -122,6 +126,16 @@ class _KindBySeverity(_Kind):
 
 class _Corruptions(_Kind):
     kinds: dict[_Word, _KindBySeverity]
+
+
+class _Subgroup(_Part):
+    fact: _Word
+    value: _Text
+    fractured: _Count
+    normal: _Count
+    clean: _Score
+    auroc: _Score
+    robust: _Score
 
 
 class _Counts(_Part):
@@ -235,7 +249,8 @@ class Row(_Part):
     factors: _Factors
     contributions: _Contributions
     robust: _Robust
-    clean: _Accuracy
+    clean: _Clean
+    subgroups: list[_Subgroup]
     worst_case: _Accuracy
     third_party: list[_Sender]
     attacks: dict[_Word, _Attack]

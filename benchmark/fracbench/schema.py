@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,63}$"
 PLUGIN_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 SHA256_PATTERN = r"^[0-9a-fA-F]{64}$"
@@ -188,7 +188,8 @@ class BenchmarkSpec(StrictModel):
 
     Whoever enters the benchmark ``entered_by``, whose protocol this one shares, enters this one too.
     ``given`` are maps that no network made, scored like explainers; ``explanation_attack`` moves the attribution while
-    the answer stays; ``faithfulness`` is on how many fractured images, drawn at random, it is measured.
+    the answer stays; ``faithfulness`` is on how many fractured images, drawn at random, it is measured. ``subgroups``
+    are facts of the images by whose values accuracies are told apart.
     """
 
     name: Name
@@ -211,6 +212,7 @@ class BenchmarkSpec(StrictModel):
     given: tuple[Given, ...] = ()
     explanation_attack: PluginRef | None = None
     faithfulness: int = Field(default=0, ge=0)
+    subgroups: tuple[str, ...] = ()
     tolerance: str = "15/224"
     seed: int = 0
     logical_batch: int = Field(ge=1)
@@ -245,7 +247,7 @@ class BenchmarkSpec(StrictModel):
 
     def decisive(self) -> dict[str, Any]:
         """What decides the numbers, as JSON: a corrected note makes no other benchmark of it."""
-        return self.model_dump(mode="json", exclude={"title", "note", "entered_by"})
+        return self.model_dump(mode="json", exclude={"title", "note", "entered_by", "subgroups"})
 
     @property
     def tolerance_px(self) -> float:

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
 DRAWS = 10_000
+CHUNK = 500  # draws at once
 FEW = 5  # successes, failures or groups below which a bootstrap says too little
 
 
@@ -64,6 +65,31 @@ def ratio(
         ratios = (counts @ _per_group(top, index, n)) / (counts @ _per_group(bottom, index, n))
     low, high = np.nanquantile(ratios, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def auroc_interval(
+    scores: ArrayLike, labels: ArrayLike, groups: ArrayLike, level: float = 0.95
+) -> dict[str, float | int]:
+    """Area under the ROC curve with a bootstrap interval clustered by group: ``value``, ``low``, ``high``, ``n``.
+
+    No interval where a class has fewer than five groups, or where no pair is out of order (or every one): a bootstrap
+    would have no width there.
+    """
+    given, positive, of = np.asarray(scores, dtype=float), np.asarray(labels) == 1, np.asarray(groups)
+    value = auroc(given, positive)
+    few = min(len(np.unique(of[positive])), len(np.unique(of[~positive]))) < FEW
+    if few or not 0 < value < 1:
+        return {"value": value, "low": np.nan, "high": np.nan, "n": len(given)}
+    above = given[positive][:, None] - given[~positive]
+    wins = (np.sign(above) + 1).astype(np.float32) / 2  # of each fractured image against each normal one
+    counts, index = resample(of)
+    drawn = []
+    for some in np.array_split(counts.astype(np.float32), DRAWS // CHUNK):
+        fractured, normal = some[:, index[positive]], some[:, index[~positive]]
+        with np.errstate(invalid="ignore"):  # a draw without one of the classes says nothing
+            drawn.append(((fractured @ wins) * normal).sum(1) / (fractured.sum(1) * normal.sum(1)))
+    low, high = np.nanquantile(np.concatenate(drawn), [(1 - level) / 2, (1 + level) / 2])
+    return {"value": value, "low": float(low), "high": float(high), "n": len(given)}
 
 
 def auroc(scores: ArrayLike, labels: ArrayLike) -> float:

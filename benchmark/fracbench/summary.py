@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fracbench import alignment_scores, robust_scores, stats
+from fracbench import alignment_scores, robust_scores, stats, subgroups
 from fracbench.flags import flags_of, unanswered
 from fracbench.robust_scores import HALF_LEVEL, balanced, worst_case
 from fracbench.schema import INSTANCES, SCHEMA_VERSION, parse_epsilon
@@ -120,9 +120,12 @@ def summarise(run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> dic
         },
         "headline_per_explainer": {name: float(right[name].mean()) * specificity["value"] for name in panel},
         "clean": balanced(clean_correct.astype(float), images)
-        | {"auroc": {"value": stats.auroc(clean_rows.fracture_margin, images.label), "n": len(images)}},
+        | {"auroc": stats.auroc_interval(clean_rows.fracture_margin, images.label, images.group)},
         "robust": balanced(robust_correct.astype(float), images)
         | robust_scores.success(robust_correct, images, clean_correct),
+        "subgroups": subgroups.table(
+            images, clean_rows.fracture_margin, clean_correct, robust_correct, run["resolved_spec"]["subgroups"]
+        ),
         "worst_case": balanced(worst_correct.astype(float), images),
         "third_party": robust_scores.third_party(sent, robust_correct),
         "attacks": robust_scores.attack_table(attacked, images, clean_correct, attacks, spent),

@@ -10,7 +10,7 @@ from fracbench.board import SCORES
 
 from fracbench_leaderboard.table import interval, number
 
-__all__ = ["attacks", "corruptions", "interval", "overview", "shifts", "told"]
+__all__ = ["attacks", "corruptions", "interval", "overview", "shifts", "subgroups", "told"]
 
 
 def overview(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -27,6 +27,7 @@ def _line(row: Mapping[str, Any]) -> dict[str, str]:
     line = {
         "Name": row["submission"] + (" (control)" if row["control"] else ""),
         "Clean bal. acc.": interval(row["clean"]["balanced_accuracy"]),
+        "AUROC": interval(row["clean"]["auroc"]),
         "Robust bal. acc.": interval(row["robust"]["balanced_accuracy"]),
         "Worst case": interval(row["worst_case"]["balanced_accuracy"]),
         "Missed fractures": interval(row["robust"]["missed_fracture_rate"]),
@@ -49,6 +50,23 @@ def _epsilon(of: Mapping[str, Any], threat: str) -> str:
     if of["median"] is None:
         return "not reached"
     return f"{of['median'] * 255:.2f}/255" if threat == "linf" else f"{of['median']:.3f}"
+
+
+def subgroups(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Accuracy on one kind of radiograph beside another."""
+    return pd.DataFrame(
+        [
+            {
+                "By": of["fact"].replace("_", " "),
+                "Value": of["value"],
+                "Clean bal. acc.": interval(of["clean"]),
+                "AUROC": interval(of["auroc"]),
+                "Robust bal. acc.": interval(of["robust"]),
+                "n": f"{of['fractured']} + {of['normal']}",
+            }
+            for of in rows
+        ]
+    )
 
 
 def attacks(table: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:

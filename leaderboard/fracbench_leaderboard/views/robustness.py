@@ -60,6 +60,9 @@ def _show_model(row: dict[str, Any]) -> None:
         st.text(f"{sender['by']}: {sender['lowered']} of {sender['images']} broke what every attack had spared")
     st.write("Attacks at the reference epsilon, each part of an ensemble by itself")
     st.dataframe(tables.attacks(row["attacks"]), hide_index=True, height="content")
+    if row["subgroups"]:
+        st.write("Accuracy by kind of radiograph; each third by size of the fracture is beside all normal images")
+        st.dataframe(tables.subgroups(row["subgroups"]), hide_index=True, height="content")
     for of in row["further_threats"]:
         st.text(f"Another threat model, {of['norm']} {of['epsilon']}: "
                 f"robust balanced accuracy {tables.interval(of['balanced_accuracy'])}")  # fmt: skip
