@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import reference_epsilon
+from fracbench import recipes, specs
+from fracbench.schema import PluginRef
 from reference_epsilon import chosen
 
 RUNGS = ("1/255", "2/255", "4/255")
@@ -21,6 +23,22 @@ RUNGS = ("1/255", "2/255", "4/255")
 )
 def test_the_epsilon_is_the_largest_rung_kept(curves: dict[str, dict[str, float]], epsilon: str) -> None:
     assert chosen(curves, RUNGS) == epsilon
+
+
+@pytest.mark.parametrize("kept, unused", [(10, True), (20, False)], ids=["others are left", "all chose epochs"])
+def test_images_that_chose_an_epoch_are_left_out_where_there_are_others(
+    kept: int, unused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    standard = recipes.load("standard")
+    by = standard.model_copy(update={"dataset": PluginRef(name="phantom", params={"val": kept})})
+    monkeypatch.setattr(recipes, "load", lambda _: by)
+    spec = specs.load("phantom-v1").model_copy(update={"dataset": PluginRef(name="phantom", params={"val": 20})})
+    job, said = reference_epsilon.on_validation(spec, 5, None, ["standard", "pgd-at"])
+    samples = [sample for samples in job.batches for sample in samples]
+    assert said == unused and sorted(sample.label for sample in samples) == [0] * 5 + [1] * 5
+    assert all(int(sample.id.removeprefix("val-")) >= (10 if unused else 0) for sample in samples)
+    monkeypatch.undo()
+    assert reference_epsilon.on_validation(spec, 5, None, ["fracatlas-standard"])[1]
 
 
 @pytest.mark.parametrize("name", ["nosuch", "always-fracture", "phantom-resnet-trades"])
