@@ -34,11 +34,12 @@ def table(
             "auroc": stats.auroc_interval(margin[of.index], of.label, of.group),
             "robust": balanced(robust[of.index].astype(float), of)["balanced_accuracy"],
         }
-        for fact, value, of in _subgroups(images, facts)
+        for fact, value, of in split(images, facts)
     ]
 
 
-def _subgroups(images: pd.DataFrame, facts: Sequence[str]) -> Iterator[tuple[str, str, pd.DataFrame]]:
+def split(images: pd.DataFrame, facts: Sequence[str]) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Each fact, a value of it, and its rows of ``images``; then the thirds by lesion size, with all normal images."""
     known = [json.loads(text) for text in images.metadata]
     for fact in facts:
         values = np.array([_said(of.get(fact)) for of in known])

@@ -15,11 +15,9 @@ def number(value: float | None) -> str:
 
 
 def interval(score: Mapping[str, Any]) -> str:
-    """``0.512 [0.401, 0.620]``, without bounds where there are none; a dash where the number is undefined."""
+    """``0.512 [0.401, 0.620]``; a dash where the number is undefined."""
     if score.get("value") is None:
         return "–"
-    if score["low"] is None:
-        return number(score["value"])
     return f"{number(score['value'])} [{number(score['low'])}, {number(score['high'])}]"
 
 

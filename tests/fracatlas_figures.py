@@ -1,0 +1,171 @@
+"""Figures on FracAtlas that docs quote: ``python tests/fracatlas_figures.py accuracy|ranking|alignment|twins``.
+
+``accuracy --data DIR``: clean balanced accuracy and AUROC of the starters that enter fracatlas-v1, on its whole test
+split, in all and by kind of radiograph. Of finished runs below ``--results DIR`` (of ``--spec``): ``ranking``, the
+ranked table; ``alignment``, raw, chance, ceiling and calibrated for each explainer; ``twins``, on which images a robust
+starter and its standard twin look at different places. All are printed as Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from fracbench import specs, stats, subgroups
+from fracbench.data import load
+from fracbench.resolving import resolve
+from fracbench.robust_scores import balanced
+from fracbench.robustness import margins
+from fracbench.store import ResultFolder
+from fracbench.submissions import Entry, discover, load_model, starters_dir
+from fracbench.summary import rank
+from fracbench_leaderboard.table import interval, number
+from scipy.stats import binomtest
+
+PAIRS = (("pgd-at", "standard"), ("mask-supervision", "standard"))
+METRICS = ("hit", "relevance_rank_accuracy", "relevance_mass_accuracy", "auc")
+
+
+def line(cells: Sequence[object]) -> None:
+    print("| " + " | ".join(map(str, cells)) + " |", flush=True)
+
+
+def header(names: Sequence[str]) -> None:
+    line(names)
+    line(["---"] * len(names))
+
+
+def starters() -> list[Entry]:
+    entries = discover(starters_dir(), None)
+    return [entry for entry in entries if "fracatlas-v1" in entry.submission.benchmarks]
+
+
+def accuracy(data: str) -> None:
+    spec = specs.load("fracatlas-v1")
+    job = resolve(spec, data=data)
+    header(["starter", "of", "fractured + normal", "balanced accuracy", "sensitivity", "specificity", "AUROC"])
+    for entry in starters():
+        model = load_model(entry, spec.image_size, "cpu", 64)
+        images, margin = pd.DataFrame(), np.zeros(0)
+        for samples in job.batches:
+            batch = load(job.dataset, samples, spec.image_size)
+            found = margins(model, batch.images, batch.labels, 1)
+            margin = np.concatenate([margin, torch.where(batch.labels == 1, found, -found).numpy()])
+            images = pd.concat([images, _facts(samples, batch)])
+        fracture = pd.Series(margin, images.index)
+        clean = (fracture > 0) == (images.label == 1)
+        for name, of in [("all", images), *_kinds(images, spec.subgroups)]:
+            found = balanced(clean[of.index].astype(float), of)
+            line([
+                entry.name, name, f"{found['sensitivity']['n']} + {found['specificity']['n']}",
+                *(told(found[key]) for key in ("balanced_accuracy", "sensitivity", "specificity")),
+                told(stats.auroc_interval(fracture[of.index], of.label, of.group)),
+            ])  # fmt: skip
+
+
+def _facts(samples: Sequence[Any], batch: Any) -> pd.DataFrame:
+    rows = {
+        "label": [sample.label for sample in samples], "group": [sample.group for sample in samples],
+        "annotated": [sample.annotated for sample in samples],
+        "metadata": [json.dumps(dict(sample.metadata)) for sample in samples],
+        "mask_area": batch.masks.sum((1, 2)).numpy(), "content": batch.valid.sum((1, 2)).numpy(),
+    }  # fmt: skip
+    return pd.DataFrame(rows, index=[sample.id for sample in samples])
+
+
+def _kinds(images: pd.DataFrame, facts: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame]]:
+    for fact, value, of in subgroups.split(images, facts):
+        yield f"{fact.replace('_', ' ')}: {value}", of
+
+
+def told(score: Mapping[str, Any]) -> str:
+    """As on the board: NaN is what it reads as null."""
+    return interval({key: None if isinstance(v, float) and np.isnan(v) else v for key, v in score.items()})
+
+
+def finished(results: Path, spec: str) -> dict[str, ResultFolder]:
+    folders = {
+        path.parent.name: ResultFolder(path, path.parent.name, spec) for path in sorted(results.glob(f"*/{spec}"))
+    }
+    return {name: folder for name, folder in folders.items() if folder.summary()}
+
+
+def ranking(results: Path, spec: str) -> None:
+    rows = rank([folder.summary() for folder in finished(results, spec).values()])  # type: ignore[misc]
+    header([
+        "rank", "group", "starter", "aligned robust accuracy", "aligned sensitivity", "robust specificity",
+        "clean bal. acc.", "robust bal. acc.", "curve area", "calibrated alignment", "n",
+    ])  # fmt: skip
+    for row in rows:
+        line([
+            row["rank"] or "-", row["tie_group"] or "-", row["submission"], told(row["headline"]),
+            *(told(row["factors"][name]) for name in ("aligned_sensitivity", "robust_specificity")),
+            told(row["clean"]["balanced_accuracy"]), told(row["robust"]["balanced_accuracy"]),
+            number(row["curve_area"]), told(row["calibrated_alignment"]),
+            f"{row['n']['fractured']} + {row['n']['normal']}",
+        ])  # fmt: skip
+
+
+def alignment(results: Path, spec: str) -> None:
+    header(["starter", "explainer", "metric", "images", "raw", "chance", "ceiling", "calibrated", "n"])
+    for name, folder in finished(results, spec).items():
+        table = (folder.summary() or {})["alignment"]
+        for explainer, metrics in table.items():
+            for metric in METRICS:
+                for attack in ("clean", "autoattack"):
+                    of = metrics[metric].get(attack)
+                    if of:
+                        values = (number(of[key]) for key in ("raw", "chance", "ceiling", "calibrated"))
+                        line([name, explainer, metric, attack, *values, of["n"]])
+
+
+def twins(results: Path, spec: str) -> None:
+    """Peaks on the fracture of one twin and not of the other, on clean images; McNemar's exact test, two-sided."""
+    found = finished(results, spec)
+    header(
+        ["twins", "explainer", "n", "both hit", "only the first", "only the second", "neither", "p", "only the first"]
+    )
+    for kind, other in PAIRS:
+        for name in (name for name in found if name.endswith(f"-{kind}")):
+            twin = name.removesuffix(kind) + other
+            if twin not in found:
+                continue
+            first, second = (peaks(found[of]) for of in (name, twin))
+            for explainer in first.columns:
+                one, two = first[explainer] > 0.5, second[explainer].reindex(first.index) > 0.5
+                alone = int((one & ~two).sum()), int((two & ~one).sum())
+                p = binomtest(alone[0], sum(alone)).pvalue if sum(alone) else 1.0
+                images = ", ".join(image.removesuffix(".jpg") for image in one.index[one & ~two][:4])
+                counts = (int((one & two).sum()), *alone, int((~one & ~two).sum()))
+                line([f"{name} / {other}", explainer, len(one), *counts, f"{p:.3f}", images])
+
+
+def peaks(folder: ResultFolder) -> pd.DataFrame:
+    """Share of each clean map's peaks on the fracture: a row for each annotated fractured image, explainers across."""
+    rows, images = folder.table("alignment"), folder.table("images").set_index("image")
+    wanted = images.index[(images.label == 1) & images.annotated]
+    rows = rows[(rows.attack == "clean") & rows.image.isin(wanted)]
+    return rows.pivot(index="image", columns="explainer", values="hit")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("figure", choices=["accuracy", "ranking", "alignment", "twins"])
+    parser.add_argument("--data", help="folder of FracAtlas")
+    parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.add_argument("--spec", default="fracatlas-lite-v1")
+    given = parser.parse_args()
+    if given.figure == "accuracy":
+        accuracy(given.data)
+    else:
+        {"ranking": ranking, "alignment": alignment, "twins": twins}[given.figure](given.results, given.spec)
+
+
+if __name__ == "__main__":
+    main()
