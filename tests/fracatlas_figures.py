@@ -1,7 +1,8 @@
-"""Figures on FracAtlas that docs quote: ``python tests/fracatlas_figures.py accuracy|ranking|alignment|twins``.
+"""Figures on FracAtlas that docs quote: ``python tests/fracatlas_figures.py accuracy|blind|ranking|alignment|twins``.
 
 ``accuracy --data DIR``: clean balanced accuracy and AUROC of the starters that enter fracatlas-v1, on its whole test
-split, in all and by kind of radiograph. Of finished runs below ``--results DIR`` (of ``--spec``): ``ranking``, the
+split, in all and by kind of radiograph. ``blind --data DIR``: the same of who knows the body part and other facts, and
+sees no image. Of finished runs below ``--results DIR`` (of ``--spec``): ``ranking``, the
 ranked table; ``alignment``, raw, chance, ceiling and calibrated for each explainer; ``twins``, on which images a robust
 starter and its standard twin look at different places. All are printed as Markdown.
 """
@@ -29,6 +30,7 @@ from fracbench_leaderboard.table import interval, number
 from scipy.stats import binomtest
 
 PAIRS = (("pgd-at", "standard"), ("mask-supervision", "standard"))
+FACTS = ("body_part", "hardware", "view", "multiscan")
 METRICS = ("hit", "relevance_rank_accuracy", "relevance_mass_accuracy", "auc")
 
 
@@ -67,6 +69,25 @@ def accuracy(data: str) -> None:
                 *(told(found[key]) for key in ("balanced_accuracy", "sensitivity", "specificity")),
                 told(stats.auroc_interval(fracture[of.index], of.label, of.group)),
             ])  # fmt: skip
+
+
+def blind(data: str) -> None:
+    """Fractured shares of the training split by facts, as the score of test images: what is known without a look."""
+    dataset = resolve(specs.load("fracatlas-v1"), data=data).dataset
+    header(["known", "fractured + normal", "balanced accuracy", "AUROC"])
+    train, test = dataset.samples("train"), dataset.samples("test")
+    base = np.mean([sample.label for sample in train])
+    for known in (("body_part",), ("hardware",), ("view",), ("body_part", "hardware"), FACTS):
+        seen: dict[tuple[object, ...], list[int]] = {}
+        for sample in train:
+            seen.setdefault(tuple(sample.metadata.get(name) for name in known), []).append(sample.label)
+        of = [seen.get(tuple(sample.metadata.get(name) for name in known), []) for sample in test]
+        score = pd.Series([(sum(labels) + base) / (len(labels) + 1) for labels in of])
+        images = pd.DataFrame({"label": [s.label for s in test], "group": [s.group for s in test]})
+        found = balanced(((score > base) == (images.label == 1)).astype(float), images)
+        counts = f"{found['sensitivity']['n']} + {found['specificity']['n']}"
+        area = stats.auroc_interval(score, images.label, images.group)
+        line([" and ".join(known).replace("_", " "), counts, told(found["balanced_accuracy"]), told(area)])
 
 
 def _facts(samples: Sequence[Any], batch: Any) -> pd.DataFrame:
@@ -156,13 +177,13 @@ def peaks(folder: ResultFolder) -> pd.DataFrame:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("figure", choices=["accuracy", "ranking", "alignment", "twins"])
+    parser.add_argument("figure", choices=["accuracy", "blind", "ranking", "alignment", "twins"])
     parser.add_argument("--data", help="folder of FracAtlas")
     parser.add_argument("--results", type=Path, default=Path("results"))
     parser.add_argument("--spec", default="fracatlas-lite-v1")
     given = parser.parse_args()
-    if given.figure == "accuracy":
-        accuracy(given.data)
+    if given.figure in ("accuracy", "blind"):
+        {"accuracy": accuracy, "blind": blind}[given.figure](given.data)
     else:
         {"ranking": ranking, "alignment": alignment, "twins": twins}[given.figure](given.results, given.spec)
 
