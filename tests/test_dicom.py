@@ -15,9 +15,19 @@ from fracbench_plugins.datasets import _dicom
 from fracbench_plugins.datasets.folder import Folder
 from numpy.typing import NDArray
 from PIL import Image
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.filebase import DicomFileLike
+from pydicom.filewriter import write_dataset
 from pydicom.pixels.processing import apply_voi_lut
-from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, RLELossless, generate_uid
+from pydicom.uid import (
+    DigitalXRayImageStorageForPresentation,
+    ExplicitVRLittleEndian,
+    JPEGLSLossless,
+    RLELossless,
+    generate_uid,
+)
 
 TWELVE = np.linspace(0, 4095, 20 * 30).round().astype(np.uint16).reshape(20, 30)
 
@@ -96,6 +106,83 @@ def test_a_lookup_table_goes_before_a_window(tmp_path: Path) -> None:
         np.testing.assert_allclose(shown, apply_voi_lut(dataset.pixel_array, dataset) / 1023, atol=1e-6)
 
 
+@pytest.mark.parametrize(("first", "bits"), [(0, 8), (1000, 8), (1000, 16)])
+def test_a_lookup_table_of_any_width_ends_where_its_entries_end(tmp_path: Path, first: int, bits: int) -> None:
+    table = Dataset()
+    table.LUTDescriptor = [256, first, bits]
+    entries = np.linspace(0, 2**bits - 1, 256).round()
+    table.LUTData = entries.astype(np.uint8 if bits == 8 else np.uint16).tobytes()
+    for scale in (1, 20):
+        tags = {"VOILUTSequence": [table], "RescaleSlope": scale, "RescaleIntercept": 0}
+        shown = _dicom.read_gray(written(tmp_path / "a.dcm", **tags))
+        expected = entries[np.clip(TWELVE.astype(int) * scale - first, 0, 255)] / (2**bits - 1)
+        np.testing.assert_allclose(shown, expected, atol=1e-6)
+
+
+def test_a_lookup_table_without_data_gives_way_to_the_window(tmp_path: Path) -> None:
+    empty = Dataset()
+    empty.LUTDescriptor = [256, 0, 8]
+    window = {"WindowCenter": 2048, "WindowWidth": 1001}
+    shown = _dicom.read_gray(written(tmp_path / "a.dcm", VOILUTSequence=[empty], **window))
+    np.testing.assert_array_equal(shown, _dicom.read_gray(written(tmp_path / "b.dcm", **window)))
+
+
+@pytest.mark.parametrize("kind", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
+def test_a_falling_rescale_is_windowed_as_pydicom_does(tmp_path: Path, kind: str) -> None:
+    tags = {"RescaleSlope": -1, "RescaleIntercept": 4095, "WindowCenter": 2048, "WindowWidth": 3000}
+    path = written(tmp_path / "a.dcm", VOILUTFunction=kind, **tags)
+    shown = _dicom.read_gray(path).astype(float)
+    with _dicom._opened(path) as dataset:
+        theirs = apply_voi_lut(4095.0 - dataset.pixel_array, dataset)
+    span = (theirs - theirs.min()) / np.ptp(theirs)
+    ours = (shown - shown.min()) / np.ptp(shown)
+    # pydicom takes ends of the falling scale in the wrong order, so that its values rise where these fall
+    assert min(np.abs(ours - span).max(), np.abs(ours - (1 - span)).max()) < 1e-3
+    assert shown.std() > 0.2 and shown[0, 0] > shown[-1, -1], "what is stored low is bright"
+
+
+def test_what_real_files_get_wrong_does_no_harm(tmp_path: Path) -> None:
+    plain = _dicom.read_gray(written(tmp_path / "a.dcm"))
+    for tags in ({"WindowCenter": 5, "WindowWidth": 0}, {"PixelPaddingValue": None}, {"WindowCenter": None}):
+        np.testing.assert_array_equal(_dicom.read_gray(written(tmp_path / "b.dcm", **tags)), plain)
+    window = {"WindowCenter": 2048, "WindowWidth": 1001}
+    odd = _dicom.read_gray(written(tmp_path / "b.dcm", VOILUTFunction="", **window))
+    np.testing.assert_array_equal(odd, _dicom.read_gray(written(tmp_path / "c.dcm", **window)))
+    bare = tmp_path / "d.dcm"
+    dataset = dcmread(written(tmp_path / "e.dcm"))
+    with bare.open("wb") as file:
+        write_dataset(DicomFileLike(file), dataset)
+    assert bare.read_bytes()[128:132] != b"DICM"
+    np.testing.assert_array_equal(_dicom.read_gray(bare), plain)
+
+
+def test_padding_written_without_its_sign_is_padding(tmp_path: Path) -> None:
+    pixels = TWELVE.astype(np.int16) - 2048
+    pixels[:, :5] = -2048
+    path = written(tmp_path / "a.dcm", pixels, 16)
+    dataset = dcmread(path)
+    dataset.add_new("PixelPaddingValue", "US", 63488)
+    dataset.save_as(path)
+    shown = _dicom.read_gray(path)
+    assert (shown[:, :5] == 0).all() and shown[:, 5:].min() == 0
+
+
+def test_pixels_that_nothing_here_unpacks_are_one_line_for_all_files(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        path = written(tmp_path / f"{name}.dcm")
+        dataset = dcmread(path)
+        dataset.file_meta.TransferSyntaxUID = JPEGLSLossless
+        dataset.PixelData = encapsulate([b"nothing"])
+        dataset["PixelData"].is_undefined_length = True
+        dataset.save_as(path)
+    (tmp_path / "manifest.csv").write_text("image,label,mask,group,split\na.dcm,0,,,test\nb.dcm,0,,,test\n")
+    with pytest.raises(
+        InputError, match=r"a\.dcm: its pixels are packed as JPEG-LS.*; pip install python-gdcm"
+    ) as caught:
+        Folder(tmp_path).samples("test")
+    assert len(caught.value.faults) == 1
+
+
 def test_monochrome1_is_inverted_so_that_bone_is_bright(tmp_path: Path) -> None:
     plain = {"WindowCenter": 2048, "WindowWidth": 1001}
     normal = _dicom.read_gray(written(tmp_path / "a.dcm", **plain))
@@ -136,8 +223,11 @@ FAULTS: Mapping[str, tuple[dict[str, Any], str]] = {
     "colour": (COLOUR, "has pixels of kind RGB where a radiograph has MONOCHROME1 or MONOCHROME2"),
     "film": ({"NumberOfFrames": 7}, "has 7 frames where a radiograph has one"),
     "short": ({"PixelData": b"ab"}, "pixel data"),
-    "no-width": ({"WindowCenter": 5, "WindowWidth": 0}, "WindowWidth|Window Width"),
+    "window": ({"WindowCenter": 5, "WindowWidth": 9, "VOILUTFunction": "CUBIC"}, "a window of the unknown kind CUBIC"),
     "empty": ({"Rows": 0}, "says that it has 30 x 0 pixels"),
+    "sizeless": ({"Columns": None}, "says that it has 0 x 20 pixels"),
+    "huge": ({"Rows": 65535, "Columns": 65535}, "says that it has 65535 x 65535 pixels"),
+    "floating": ({"FloatPixelData": b"abcd"}, "floating-point pixels"),
 }
 
 

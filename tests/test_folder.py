@@ -125,7 +125,7 @@ def test_fingerprint_follows_bytes_and_rows_of_the_split_alone(root: Path) -> No
         ("broken.png,0,,,test", "broken.png", "write the path of a PNG, JPEG or DICOM image"),
         ("cut.png,1,mask.png,,test", "cut.png", "cannot be read ("),
         ("a.png,1,b.jpg,,test", "b.jpg", "is not a readable PNG image; write the path of a PNG mask"),
-        ("a.png,1,other.png,,test", "other.png", "mask has 20 x 30 pixels and the image 30 x 20; save"),
+        ("a.png,1,other.png,,test", "other.png", "mask has 20 x 30 pixels and the image 30 x 20 pixels; save"),
         ("a.png,2,,,test", "a.png", "label is '2'; write 0 (no fracture) or 1 (fracture)"),
         ("a.png,,,,test", "a.png", "label is ''; write 0 (no fracture) or 1 (fracture)"),
         (

@@ -173,7 +173,7 @@ def test_wrong_input_is_one_clear_line(made: Path) -> None:
     assert "IMG0000004.jpg: there is no such image; unpack" in fault(FracAtlas(made))
     coco = (made / COCO).read_text()
     (made / COCO).write_text(coco.replace("Fracture", "Other"))
-    assert "no fracture among its categories ['hardware', 'Other']" in fault(FracAtlas(made))
+    assert "none of its categories ['Other', 'hardware'] has 'fractur' in its name; rename" in fault(FracAtlas(made))
     (made / COCO).write_text(coco[:50])
     assert "COCO_fracture_masks.json: is no COCO file" in fault(FracAtlas(made))
 

@@ -57,9 +57,9 @@ def test_balanced_draws_give_both_classes_the_same_share(made: Path) -> None:
 def test_few_images_of_each_class_are_attacked_and_a_wrong_answer_stays_wrong(made: Path) -> None:
     dataset = registry.make("datasets", "fracatlas", {"fractions": [0.6, 0.4, 0.0]}, root=made)
     split = _Split(dataset, "val", 32, "cpu")
-    at = split.first(3)
+    at = split.drawn(3)
     assert at.tolist() == sorted(at.tolist()) and split.labels[at].bincount().tolist() == [3, 3]
-    assert split.first(None).tolist() == list(range(len(split.labels)))
+    assert split.drawn(None).tolist() == list(range(len(split.labels)))
     linf = {"norm": "linf", "epsilon": "0.001/255"}
     given = recipe("adversarial", **FRACATLAS, threat=linf, validation_images=3)
     model = always(1)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from fracbench import registry
 from fracbench.contracts import Attack, Dataset, label_margin
-from fracbench.data import load
+from fracbench.data import choose, load
 from fracbench.environment import code_of, versions
 from fracbench.errors import InputError
 from fracbench.files import cache_dir, check_writable
@@ -37,7 +37,8 @@ class _Split:
     def __init__(
         self, dataset: Dataset, split: str, size: int, device: str, report: Callable[[str], None] = print
     ) -> None:
-        samples, batches, told = dataset.samples(split), [], time.monotonic()
+        self.samples = samples = dataset.samples(split)
+        batches, told = [], time.monotonic()
         for start in range(0, len(samples), 256):
             if time.monotonic() - told > SECONDS_BETWEEN_LINES:
                 told = time.monotonic()
@@ -53,10 +54,11 @@ class _Split:
         names = [sample.group for sample in samples]
         _, self.group = np.unique(names, return_inverse=True)
 
-    def first(self, limit: int | None) -> Tensor:
-        """Indices of at most ``limit`` images of each class, the first by id."""
-        places = [torch.nonzero(self.labels == label)[:limit, 0] for label in (0, 1)]
-        return torch.cat(places).sort().values
+    def drawn(self, limit: int | None) -> Tensor:
+        """Indices of at most ``limit`` images of each class, drawn as a benchmark draws its images."""
+        there = [sum(sample.label == label for sample in self.samples) for label in (1, 0)]
+        kept = {s.id for s in choose(self.samples, *(min(n, limit or n) for n in there), seed=0)}
+        return torch.tensor([place for place, sample in enumerate(self.samples) if sample.id in kept])
 
     def order(self, rng: torch.Generator) -> Tensor:
         """All images in random order, those of one group side by side: a batch compares a patient with itself."""
@@ -222,7 +224,7 @@ def _validate(recipe: Recipe, model: nn.Module, split: _Split, rng: torch.Genera
         right = _correct(model, _chunks(split.images, split.labels))
         scores = {"clean": balanced_accuracy(right, split.labels)}
         if threat:
-            at = split.first(recipe.validation_images)
+            at = split.drawn(recipe.validation_images)
             survives, left = right[at], at[right[at]]  # what is wrong already needs no attack
             tried = (
                 (pgd(model, x, y, threat, generator=rng), y) for x, y in _chunks(split.images[left], split.labels[left])

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 RADIOGRAPHS = ("PNG", "JPEG")
+MOST_PIXELS = 2 * 89_478_485  # what Pillow opens, too
 _SIXTEEN_BIT = ("I;16", "I;16B", "I")
 _BROKEN = (OSError, SyntaxError, EOFError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
 _END_OF_IMAGE = b"\xff\xd9"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -111,20 +111,11 @@ class Folder:
         """Whether there is a mask to read: a COCO file need not list what has no fracture."""
         return bool(row.mask) and not (row.label == 0 and _is_coco(row) and self._annotation(row) is None)
 
-    def _union(self, row: Row) -> NDArray[np.bool_]:
-        """The mask of a row that has one, bool (height, width); ``ValueError`` where it cannot be read."""
-        if _is_coco(row):
-            return np.asarray(self._instances(row).any(0))
-        return _imaging.read_mask(self._folder / row.mask)
-
     def _instances(self, row: Row) -> NDArray[np.bool_]:
-        """The same with its fractures apart, bool (n, height, width)."""
+        """The fractures of a row that has a mask, bool (n, height, width); ``ValueError`` where it cannot be read."""
         if _is_coco(row):
-            annotation = self._annotation(row)
-            if annotation is None:
-                raise ValueError(f"has no annotation of a fracture for '{row.image}'")
-            return annotation.instances()
-        parts, count = ndimage.label(self._union(row), np.ones((3, 3)))
+            return self._drawn[row.mask][row.image].instances()
+        parts, count = ndimage.label(_imaging.read_mask(self._folder / row.mask), np.ones((3, 3)))
         found: NDArray[np.bool_] = parts[None] == np.arange(1, count + 1)[:, None, None]
         return found
 
@@ -161,30 +152,49 @@ class Folder:
             raise
         except ValueError as error:
             faults.append(self._line(row, row.image, f"{error}; write the path of a PNG, JPEG or DICOM image"))
-        if not self._is_drawn(row):
-            return faults
-        try:
-            mask = self._union(row)
-        except InputError:
-            raise
-        except ValueError as error:
-            wanted = "add one, or write annotated=no" if _is_coco(row) else "write the path of a PNG mask"
-            return [*faults, self._line(row, row.mask, f"{error}; {wanted}")]
-        if size is not None and mask.shape != size:
-            ours, theirs = (f"{width} x {height}" for height, width in (mask.shape, size))
-            text = f"mask has {ours} pixels and the image {theirs}; save the mask at the image's size"
-            faults.append(self._line(row, row.mask, text))
-        if row.label == 0 and mask.any():
-            text = "label is 0 and the mask is not empty; write label 1 or clear the mask cell"
-            faults.append(self._line(row, row.mask, text))
-        if row.label == 1 and not mask.any():
-            text = "label is 1 and the mask is empty; paint the fracture nonzero, or clear the cell and write"
-            faults.append(self._line(row, row.mask, f"{text} annotated=no"))
+        if self._is_drawn(row):
+            found = self._coco_faults(row, size) if _is_coco(row) else self._mask_faults(row, size)
+            faults += [self._line(row, row.mask, text) for text in found]
         return faults
+
+    def _mask_faults(self, row: Row, size: tuple[int, int] | None) -> Iterator[str]:
+        """What is wrong with a PNG mask; ``size`` is (height, width) of the image where that is known."""
+        try:
+            mask = _imaging.read_mask(self._folder / row.mask)
+        except ValueError as error:
+            yield f"{error}; write the path of a PNG mask"
+            return
+        if size is not None and mask.shape != size:
+            yield f"mask has {_pixels(mask.shape)} and the image {_pixels(size)}; save the mask at the image's size"
+        if row.label == 0 and mask.any():
+            yield "label is 0 and the mask is not empty; write label 1 or clear the mask cell"
+        if row.label == 1 and not mask.any():
+            yield "label is 1 and the mask is empty; paint the fracture nonzero, or clear it and write annotated=no"
+
+    def _coco_faults(self, row: Row, size: tuple[int, int] | None) -> Iterator[str]:
+        """The same of what a COCO file says of an image."""
+        annotation = self._annotation(row)
+        if annotation is None:
+            yield f"does not list '{row.image}'; add it there, or clear the cell and write annotated=no"
+        elif size is not None and annotation.size != size:
+            yield (
+                f"says that '{row.image}' has {_pixels(annotation.size)}, and upright it has {_pixels(size)}; "
+                "correct width and height there"
+            )
+        elif row.label == 0 and annotation.fractures:
+            yield f"label is 0 and there is a fracture of '{row.image}'; write label 1 or clear the mask cell"
+        elif row.label == 1 and not annotation.outlines:
+            yield f"has no outline of a fracture of '{row.image}'; add one, or clear the cell and write annotated=no"
+        elif not all(outline.mask(annotation.size).any() for outline in annotation.outlines):
+            yield f"a fracture of '{row.image}' has no pixel within the image; correct it there"
+
+
+def _pixels(size: Sequence[int]) -> str:
+    return f"{size[1]} x {size[0]} pixels"
 
 
 def _reader(path: Path) -> ModuleType:
-    """What reads an image: by its first bytes, whatever its name."""
+    """What reads an image: by its first bytes, or else its ending."""
     return _dicom if _dicom.is_dicom(path) else _imaging
 
 

@@ -154,7 +154,8 @@ class FracAtlas:
 
     @cached_property
     def _annotations(self) -> dict[str, Annotation]:
-        return {Path(name).name: of for name, of in read_annotations(self._folder / _COCO).items()}
+        listed = read_annotations(self._folder / _COCO)
+        return {Path(name).name: of for name, of in listed.items() if of.fractures}
 
     @cached_property
     def _metadata(self) -> dict[str, dict[str, str | bool]]:
