@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fracbench import stats, subgroups
+from fracbench.text import checked
 from sklearn.metrics import roc_auc_score
 
 
@@ -48,12 +49,37 @@ def test_each_value_is_scored_by_itself() -> None:
 def test_thirds_by_size_of_the_fracture_stand_against_all_normal_images() -> None:
     images = radiographs()
     clean = images.label.eq(0) | (images.mask_area > 20)
-    found = [of for of in subgroups.table(images, images.label - 0.5, clean, clean, []) if of["fact"] == "lesion_size"]
-    assert [(of["fractured"], of["normal"]) for of in found] == [(10, 30)] * 3
+    found = subgroups.table(images, images.label - 0.5, clean, clean, [])
+    assert [(of["fact"], of["fractured"], of["normal"]) for of in found] == [("lesion_size", 10, 30)] * 3
     assert [of["clean"]["value"] for of in found] == [0.5, 0.5, 1.0]
-    assert found[0]["value"] == "smallest third, 1.00% to 10.00% of the image"
+    assert found[0]["value"] == "1.00% to 10.00% of the image"
+    assert subgroups.table(images[:28], images.label[:28] - 0.5, clean[:28], clean[:28], []) == [], "too few"
     images.loc[images.label == 1, "annotated"] = False
     assert subgroups.table(images, images.label - 0.5, clean, clean, []) == []
+
+
+def test_fractures_of_one_size_are_never_told_apart() -> None:
+    images = radiographs()
+    for sizes, counts in (([5] * 30, [30]), ([5] * 25 + [9] * 5, [25, 5]), ([5] * 15 + [6] * 15, [15, 15])):
+        images.loc[images.label == 1, "mask_area"] = sizes
+        found = subgroups.table(images, images.label - 0.5, images.label == 1, images.label == 1, [])
+        assert [of["fractured"] for of in found] == counts
+
+
+def test_facts_of_strangers_are_lines_that_a_board_shows() -> None:
+    images = radiographs()
+    odd = ["-", "=1+1", "a\u202eb", "x" * 5000, " hand ", "\n", "Ωmega", 3, 0.5, False]
+    images["metadata"] = [json.dumps({"body part": odd[i % len(odd)], "=id": i, "seen": i}) for i in range(len(images))]
+    margin = images.label - 0.5
+    found = subgroups.table(images, margin, images.label == 1, images.label == 1, "all")
+    for of in found:
+        assert checked(of["fact"]) and len(checked(of["value"])) <= 100
+    facts = [of["fact"] for of in found if of["fact"] != "lesion_size"]
+    assert set(facts) == {"body part"} and len(facts) == 9, "two of the values are empty; facts of many values are out"
+    found = subgroups.table(images, margin, images.label == 1, images.label == 1, ["seen"])
+    assert [of["value"] for of in found if of["fact"] == "seen"].count("other") == 1
+    assert sum(of["fact"] == "seen" for of in found) == subgroups.MOST_VALUES
+    json.dumps(found)
 
 
 def test_the_interval_of_an_auroc_is_the_bootstrap_over_groups(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,9 @@ import numpy as np
 from fracbench.contracts import Dataset, Sample
 from fracbench.data import image_hash
 from fracbench.errors import InputError
+from fracbench.subgroups import MOST_VALUES
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
-MOST_VALUES = 12  # of a fact of the images, such as the body part, that is counted
 
 
 @dataclass(frozen=True)

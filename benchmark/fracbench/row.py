@@ -129,7 +129,7 @@ class _Corruptions(_Kind):
 
 
 class _Subgroup(_Part):
-    fact: _Word
+    fact: _Text
     value: _Text
     fractured: _Count
     normal: _Count
@@ -250,7 +250,7 @@ class Row(_Part):
     contributions: _Contributions
     robust: _Robust
     clean: _Clean
-    subgroups: list[_Subgroup]
+    subgroups: Annotated[list[_Subgroup], Field(max_length=500)]
     worst_case: _Accuracy
     third_party: list[_Sender]
     attacks: dict[_Word, _Attack]

@@ -189,7 +189,7 @@ class BenchmarkSpec(StrictModel):
     Whoever enters the benchmark ``entered_by``, whose protocol this one shares, enters this one too.
     ``given`` are maps that no network made, scored like explainers; ``explanation_attack`` moves the attribution while
     the answer stays; ``faithfulness`` is on how many fractured images, drawn at random, it is measured. ``subgroups``
-    are facts of the images by whose values accuracies are told apart.
+    are facts of the images by whose values accuracies are told apart, or ``all`` that have few values.
     """
 
     name: Name
@@ -212,7 +212,7 @@ class BenchmarkSpec(StrictModel):
     given: tuple[Given, ...] = ()
     explanation_attack: PluginRef | None = None
     faithfulness: int = Field(default=0, ge=0)
-    subgroups: tuple[str, ...] = ()
+    subgroups: tuple[str, ...] | Literal["all"] = ()
     tolerance: str = "15/224"
     seed: int = 0
     logical_batch: int = Field(ge=1)

@@ -72,16 +72,15 @@ def auroc_interval(
 ) -> dict[str, float | int]:
     """Area under the ROC curve with a bootstrap interval clustered by group: ``value``, ``low``, ``high``, ``n``.
 
-    No interval where a class has fewer than five groups, or where no pair is out of order (or every one): a bootstrap
-    would have no width there.
+    No interval where a class has fewer than five groups, or where the area is 0 or 1: a bootstrap has no width there.
     """
     given, positive, of = np.asarray(scores, dtype=float), np.asarray(labels) == 1, np.asarray(groups)
     value = auroc(given, positive)
     few = min(len(np.unique(of[positive])), len(np.unique(of[~positive]))) < FEW
     if few or not 0 < value < 1:
         return {"value": value, "low": np.nan, "high": np.nan, "n": len(given)}
-    above = given[positive][:, None] - given[~positive]
-    wins = (np.sign(above) + 1).astype(np.float32) / 2  # of each fractured image against each normal one
+    one, other = given[positive][:, None], given[~positive]
+    wins = (one > other).astype(np.float32) + np.float32(0.5) * (one == other)
     counts, index = resample(of)
     drawn = []
     for some in np.array_split(counts.astype(np.float32), DRAWS // CHUNK):

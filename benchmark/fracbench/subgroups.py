@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from fracbench import stats
 from fracbench.robust_scores import balanced
+from fracbench.text import one_line
 
 LESION_SIZE = "lesion_size"
-THIRDS = ("smallest third", "middle third", "largest third")
+THIRDS = 3
+MOST_VALUES = 12  # of a fact
+MOST_LETTERS = 100
 
 
 def table(
-    images: pd.DataFrame, margin: pd.Series, clean: pd.Series, robust: pd.Series, facts: Sequence[str]
+    images: pd.DataFrame, margin: pd.Series, clean: pd.Series, robust: pd.Series, facts: Sequence[str] | Literal["all"]
 ) -> list[dict[str, Any]]:
     """Scores by each value of ``facts`` and by lesion size; ``margin`` is the fracture margin, all by image.
 
-    A third of the annotated fractured images by size of the fracture stands against all normal images, since these have
-    none: its balanced accuracies differ in sensitivity alone.
+    Fractured images of one range of sizes stand against all normal images, since these have none: their balanced
+    accuracies differ in sensitivity alone.
     """
     return [
         {
@@ -38,23 +42,40 @@ def table(
     ]
 
 
-def split(images: pd.DataFrame, facts: Sequence[str]) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """Each fact, a value of it, and its rows of ``images``; then the thirds by lesion size, with all normal images."""
+def split(images: pd.DataFrame, facts: Sequence[str] | Literal["all"]) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Each fact, a value of it, and its rows of ``images``; then ranges of lesion size, with all normal images.
+
+    The rarer of many values are one, ``other``; of ``all`` facts those with many values, such as numbers, are left out.
+    """
     known = [json.loads(text) for text in images.metadata]
-    for fact in facts:
-        values = np.array([_said(of.get(fact)) for of in known])
+    named = list(dict.fromkeys(name for of in known for name in of)) if facts == "all" else facts
+    for fact in named:
+        values = [_said(of.get(fact)) for of in known]
+        common = [value for value, _ in Counter(values).most_common(MOST_VALUES + 1)]
+        if len(common) > MOST_VALUES:
+            if facts == "all":
+                continue
+            values = [value if value in common[: MOST_VALUES - 1] else "other" for value in values]
         for value in sorted(set(values)):
-            yield fact, value, images[values == value]
-    share = (images.mask_area / images.content)[(images.label == 1) & images.annotated].sort_values(kind="stable")
-    if len(share) < len(THIRDS):
+            yield _said(fact), value, images[[of == value for of in values]]
+    yield from _by_lesion_size(images)
+
+
+def _by_lesion_size(images: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Thirds of the annotated fractured images, cut between unequal sizes; none where a third would be too few."""
+    share = (images.mask_area / images.content)[(images.label == 1) & images.annotated]
+    if len(share) < THIRDS * stats.FEW:
         return
-    for name, of in zip(THIRDS, np.array_split(np.arange(len(share)), len(THIRDS)), strict=True):
-        some = share.iloc[of]
+    cuts = np.quantile(share, np.arange(1, THIRDS) / THIRDS, method="inverted_cdf")
+    third = np.searchsorted(np.unique(cuts), share, side="left")
+    for number in np.unique(third):
+        some = share[third == number]
         chosen = images.index.isin(some.index) | (images.label == 0)
-        yield LESION_SIZE, f"{name}, {some.min():.2%} to {some.max():.2%} of the image", images[chosen]
+        yield LESION_SIZE, f"{some.min():.2%} to {some.max():.2%} of the image", images[chosen]
 
 
 def _said(value: object) -> str:
-    if value is None or value == "":
-        return "not stated"
-    return {"True": "yes", "False": "no"}.get(str(value), str(value))
+    """In one line that a board may show: values come from whoever made the dataset."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return one_line("" if value is None else str(value), MOST_LETTERS) or "not stated"

@@ -38,4 +38,10 @@ def checked(text: str) -> str:
     return text
 
 
+def one_line(text: str, most: int) -> str:
+    """``text`` made into what ``checked`` lets pass, at most so many letters; empty where nothing is left."""
+    visible = "".join(c if c.isprintable() and c not in BLANK else " " for c in text)
+    return " ".join(visible.split()).lstrip(f"{FORMULA} ")[:most].strip()
+
+
 OneLine = Annotated[str, AfterValidator(checked), Field(json_schema_extra={"pattern": EDITORS_PATTERN})]

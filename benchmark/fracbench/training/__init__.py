@@ -57,7 +57,8 @@ class _Split:
     def drawn(self, limit: int | None) -> Tensor:
         """Indices of at most ``limit`` images of each class, drawn as a benchmark draws its images."""
         there = [sum(sample.label == label for sample in self.samples) for label in (1, 0)]
-        kept = {s.id for s in choose(self.samples, *(min(n, limit or n) for n in there), seed=0)}
+        fractured, normal = (min(n, limit or n) for n in there)
+        kept = {sample.id for sample in choose(self.samples, fractured, normal, seed=0)}
         return torch.tensor([place for place, sample in enumerate(self.samples) if sample.id in kept])
 
     def order(self, rng: torch.Generator) -> Tensor:

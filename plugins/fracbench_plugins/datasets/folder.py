@@ -24,12 +24,12 @@ from fracbench_plugins.datasets._manifest import Manifest, Row, read_manifest
 class Folder:
     """Radiographs listed in ``root/manifest``, with the columns image, label, mask, group and split.
 
-    Images are PNG or JPEG with 8 or 16 bits, or DICOM (with pydicom; windowed, low is dark whatever the file's
-    photometric interpretation). A mask is a PNG of the upright image's size, nonzero on the fracture, whose
-    8-connected parts are the instances; or a COCO file (.json) that lists the image and its annotations, which are
-    the instances: polygons, run lengths (with pycocotools) or, where an annotation has neither, its box. An empty
-    group is the image itself. The column ``annotated`` (yes, no) is optional; every further column becomes metadata.
-    A sample's id is its image path. Raises ``InputError`` with one line for each fault.
+    Images are PNG or JPEG with 8 or 16 bits, or DICOM (with pydicom), windowed as a viewer would first show them,
+    bone bright also where the file stores it dark. A mask is a PNG of the upright image's size, nonzero on the
+    fracture, whose 8-connected parts are the instances; or a COCO file (.json) that lists the image and its
+    annotations, which are the instances: polygons, run lengths or, where an annotation has neither, its box. An
+    empty group is the image itself. The column ``annotated`` (yes, no) is optional; every further column becomes
+    metadata. A sample's id is its image path. Raises ``InputError`` with one line for each fault.
     """
 
     layout: ClassVar[Sequence[str]] = ("manifest.csv",)
