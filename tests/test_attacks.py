@@ -9,6 +9,7 @@ from analytic import Linear, SmallNet, linear_world
 from fracbench import registry
 from fracbench.contracts import Attack, label_margin
 from fracbench.errors import InputError
+from fracbench.models import guard
 from fracbench.robustness import craft, norms_of
 from fracbench.schema import ThreatModel
 from fracbench.threat import distance
@@ -154,7 +155,40 @@ def test_margin_attack_does_not_care_for_the_scale_of_logits() -> None:
 def test_ensemble_takes_the_worst_part_per_image() -> None:
     model, x, labels, _ = linear_world()
     crafted = craft(model, build("autoattack"), x, labels, ThreatModel("linf", 0.006), rng())
-    lowest = torch.stack([part.margin for part in crafted.parts.values()]).amin(0)
+    lowest = torch.stack([part.margin.nan_to_num(torch.inf) for part in crafted.parts.values()]).amin(0)
     assert torch.equal(crafted.margin, lowest)
     assert torch.equal(crafted.robust, torch.stack([p.robust for p in crafted.parts.values()]).all(0))
     assert set(crafted.part) <= set(crafted.parts)
+
+
+def test_parts_of_an_ensemble_attempt_what_is_left() -> None:
+    model, x, labels, _ = linear_world()
+    labels[::7] = 1 - labels[::7]
+    correct = label_margin(model(x), labels) > 0
+    guarded = guard(model, x.shape[-1])
+    crafted = craft(guarded, build("autoattack"), x, labels, ThreatModel("linf", 0.006), rng())
+    first, second, fab, square = crafted.parts.values()
+    assert first.attempted.all() and torch.equal(fab.attempted, correct)
+    assert torch.equal(second.attempted, first.robust) and 0 < first.robust.sum() < correct.sum()
+    assert torch.equal(square.attempted, first.robust & second.robust & fab.robust)
+    for part in crafted.parts.values():
+        for values in (part.margin, part.distance, part.adversarial_distance, part.images.flatten(1).sum(1)):
+            assert torch.equal(values.isnan(), ~part.attempted)
+        assert not part.robust[~part.attempted].any()
+    assert crafted.images.isfinite().all() and crafted.margin.isfinite().all() and crafted.attempted.all()
+    alone = craft(model, crafted_by("fab"), x, labels, ThreatModel("linf", 0.006), rng()).adversarial_distance
+    assert (crafted.adversarial_distance <= alone * 1.01 + 1e-6)[correct].float().mean() > 0.9
+    referee = 2 * (1 + 1)  # predictions of the clean images, and of the attempts of one part
+    spent = guarded.passes.forward / len(x)
+    assert spent < sum(of.passes[0] for of in build("autoattack").parts.values()) + referee
+
+
+def crafted_by(part: str) -> Attack:
+    return build("autoattack").parts[part]
+
+
+def test_nothing_is_left_of_a_model_that_the_first_part_breaks() -> None:
+    model, x, labels, _ = linear_world()
+    crafted = craft(model, build("autoattack"), x, labels, ThreatModel("linf", 0.5), rng())
+    assert not crafted.robust.any() and set(crafted.part) <= {"apgd-ce", "fab"}
+    assert not crafted.parts["square"].attempted.any() and crafted.parts["square"].spent.forward == 0

@@ -18,7 +18,15 @@ def flags(*broken: str) -> pd.Series:
 
 
 def rows(correct: pd.Series, **columns: Any) -> pd.DataFrame:
-    blank = {"threat": "linf", "epsilon": 1 / 255, "attack": "pgd", "part": "", "ladder": False, "margin": 1.0}
+    blank = {
+        "threat": "linf",
+        "epsilon": 1 / 255,
+        "attack": "pgd",
+        "part": "",
+        "ladder": False,
+        "carried": False,
+        "margin": 1.0,
+    }
     return pd.DataFrame({"image": IDS, "correct": correct.to_numpy(), **blank | columns})
 
 
@@ -44,6 +52,22 @@ def test_distances_are_the_nearest_found_by_any_cell_of_the_threat() -> None:
     assert median["normal"]["never_broken"] == 10 and np.isinf(median["normal"]["median"])
     at = [scores.robust_at(found, IMAGES, e)["balanced_accuracy"]["value"] for e in (0.005, 0.01, 0.015, 0.02)]
     assert at == pytest.approx([0.95, 0.75, 0.75, 0.5])
+
+
+def test_parts_of_an_ensemble_count_with_what_came_before_them() -> None:
+    clean = flags("n9")
+    first, second = flags("f0", "f1", "n9"), flags("f2")
+    skipped = (~(clean & first)).to_numpy()
+    parts = [
+        rows(first, attack="aa", part="ce"),
+        rows(second & first & clean, attack="aa", part="margin", carried=skipped),
+        rows(flags("f0", "f3"), attack="aa", part="fab", carried=~clean.to_numpy()),
+    ]
+    whole = rows(flags("f0", "f1", "f2", "f3", "n9"), attack="aa")
+    table = scores.attack_table(pd.concat([whole, *parts]), IMAGES, clean, ["aa"], {})
+    assert [table[name]["sensitivity"] for name in ("aa/ce", "aa/margin", "aa/fab", "aa")] == [0.8, 0.7, 0.6, 0.6]
+    assert all(of["specificity"] == 0.9 for of in table.values())
+    assert [table[name]["n"] for name in ("aa/ce", "aa/margin", "aa/fab", "aa")] == [20, 17, 19, 20]
 
 
 def test_sensitivity_at_a_threshold_that_keeps_nine_of_ten_normal_images() -> None:

@@ -83,7 +83,7 @@ class Attack(Protocol):
 
 @runtime_checkable
 class Ensemble(Attack, Protocol):
-    """An attack made of parts; the framework referees each part and keeps the lowest margin per image."""
+    """An attack made of parts, each of which attempts what none before it broke; the lowest margin counts."""
 
     @property
     def parts(self) -> Mapping[str, Attack]: ...

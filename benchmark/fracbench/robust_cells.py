@@ -61,7 +61,9 @@ def _craft(bench: Bench, cell: Cell) -> tuple[Crafted, CellResult]:
     generator = torch.Generator().manual_seed(seed_of(bench.job, cell))
     given = (data.images, data.labels, threat, generator)
     crafted = craft(bench.model, bench.job.attack_of(cell), *given, predictions=bench.predictions)
-    tables = [bench.rows(cell, crafted)] + [bench.rows(cell, of, name) for name, of in crafted.parts.items()]
+    tables = [bench.rows(cell, crafted)] + [
+        bench.rows(cell, of, name).assign(carried=(~of.attempted).cpu().numpy()) for name, of in crafted.parts.items()
+    ]
     cost = {
         name: {"forward": of.spent.forward, "backward": of.spent.backward, "seconds": of.seconds}
         for name, of in crafted.parts.items()

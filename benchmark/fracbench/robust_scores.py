@@ -60,14 +60,21 @@ def attack_table(
     attacks: Sequence[str],
     spent: Mapping[str, Mapping[str, float]],
 ) -> dict[str, Any]:
-    """Robust accuracy, success and cost of each attack, and of each part of an ensemble as ``attack/part``."""
+    """Robust accuracy, success and cost of each attack, and after each part of an ensemble as ``attack/part``.
+
+    A part attempts what no part before it broke; ``n`` is how many images it did attempt.
+    """
     whole = predictions[predictions.part == ""]
-    parts = predictions[predictions.part != ""].groupby(["attack", "part"], sort=False)
-    named = [(name, whole[whole.attack == name]) for name in attacks]
-    named += [(f"{attack}/{part}", of) for (attack, part), of in parts]
+    parts = predictions[predictions.part != ""]
+    named = [(name, whole[whole.attack == name], clean) for name in attacks]
+    for attack, of in parts.groupby("attack", sort=False):
+        before = clean
+        for part, rows in of.groupby("part", sort=False):
+            named.append((f"{attack}/{part}", rows, before))
+            before = worst_case(rows, images, before)
     table = {}
-    for name, of in named:
-        correct = worst_case(of, images, clean)
+    for name, of, before in named:
+        correct = worst_case(of, images, before)
         robust = balanced(correct.astype(float) if len(of) else correct * np.nan, images)
         table[name] = {
             "robust_balanced_accuracy": robust["balanced_accuracy"]["value"],
@@ -75,7 +82,7 @@ def attack_table(
             "specificity": robust["specificity"]["value"],
             **(success(correct, images, clean) if len(of) else {}),
             **spent.get(name, {}),
-            "n": int(of.image.nunique()),
+            "n": int(of.image[~of.carried.astype(bool)].nunique()),
         }
     return table
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import get_args
 
 import torch
@@ -35,8 +35,9 @@ class Crafted:
     ``images`` (batch, 1, H, W) inside the ball; ``margin`` (batch,) z_y - z_other on them; ``robust``
     (batch,) bool: correct on the clean image and on the attempt; ``distance`` (batch,) in the threat's
     norm; ``adversarial_distance`` (batch,) that of the nearest adversarial image found, 0 where the clean image is
-    misclassified and infinite where none was found; ``parts`` the same for each part of an ensemble; ``part`` the name
-    of the part whose attempt was kept, per image; ``spent`` and ``seconds`` what attack and referee took.
+    misclassified and infinite where none was found; ``parts`` the same for each part of an ensemble, NaN and not robust
+    where an image was not ``attempted``, (batch,) bool; ``part`` the name of the part whose attempt was kept, per
+    image; ``spent`` and ``seconds`` what attack and referee took.
     """
 
     images: Images
@@ -44,6 +45,7 @@ class Crafted:
     robust: torch.Tensor
     distance: Scores
     adversarial_distance: Scores
+    attempted: torch.Tensor
     parts: Mapping[str, Crafted] = field(default_factory=dict)
     part: tuple[str, ...] = ()
     spent: Passes = field(default_factory=Passes)
@@ -153,22 +155,49 @@ def _referee(
     nearest = nearest.masked_fill(~clean_correct, 0)
     spent, seconds = model.passes.minus(before), time.perf_counter() - start
     robust = clean_correct & (margin > 0)
-    return Crafted(attempt, margin, robust, away, nearest, spent=spent, seconds=seconds)
+    return Crafted(attempt, margin, robust, away, nearest, torch.ones_like(robust), spent=spent, seconds=seconds)
 
 
 def _strongest(parts: Mapping[str, Crafted]) -> Crafted:
     """Per image the attempt with the lowest margin; the earlier part wins a tie."""
     names = list(parts)
-    best = torch.stack([parts[name].margin for name in names]).argmin(0)
+    best = torch.stack([part.margin.masked_fill(~part.attempted, torch.inf) for part in parts.values()]).argmin(0)
     rows = torch.arange(len(best), device=best.device)
 
     def pick(of: str) -> torch.Tensor:
         return torch.stack([getattr(parts[name], of) for name in names])[best, rows]
 
     robust = torch.stack([part.robust for part in parts.values()]).all(0)
-    nearest = torch.stack([part.adversarial_distance for part in parts.values()]).amin(0)
+    known = [part.adversarial_distance.masked_fill(~part.attempted, torch.inf) for part in parts.values()]
     kept = tuple(names[i] for i in best.tolist())
-    return Crafted(pick("images"), pick("margin"), robust, pick("distance"), nearest, parts, kept)
+    attempted = torch.ones_like(robust)
+    return Crafted(
+        pick("images"), pick("margin"), robust, pick("distance"), torch.stack(known).amin(0), attempted, parts, kept
+    )
+
+
+def _spread(found: Crafted | None, attempted: torch.Tensor, images: Images) -> Crafted:
+    """What was found for the ``attempted`` images of a batch, among the others."""
+
+    def full(values: torch.Tensor | None, like: torch.Tensor) -> torch.Tensor:
+        whole = torch.full_like(like, torch.nan)
+        if values is not None:
+            whole[attempted] = values
+        return whole
+
+    blank = images[:, 0, 0, 0]
+    if found is None:
+        robust = torch.zeros_like(attempted)
+        return Crafted(full(None, images), full(None, blank), robust, full(None, blank), full(None, blank), attempted)
+    return replace(
+        found,
+        images=full(found.images, images),
+        margin=full(found.margin, blank),
+        robust=torch.zeros_like(attempted).masked_scatter(attempted, found.robust),
+        distance=full(found.distance, blank),
+        adversarial_distance=full(found.adversarial_distance, blank),
+        attempted=attempted,
+    )
 
 
 def craft(
@@ -183,11 +212,12 @@ def craft(
 ) -> Crafted:
     """Run an attack under the referee.
 
-    ``images`` (batch, 1, H, W) in [0, 1], ``labels`` (batch,) in {0, 1}. Each part of an ensemble is
-    refereed by itself and gets a generator of its own, seeded from ``generator`` in part order. With
-    ``predictions`` above 1 (models found to be random) one wrong answer of many counts as broken.
-    Raises ``InputError`` for a norm the attack does not know, ``AttackFault`` for what an attack must not
-    return; an exception of the attack passes through.
+    ``images`` (batch, 1, H, W) in [0, 1], ``labels`` (batch,) in {0, 1}. The first part of an ensemble attempts
+    every image, a later one those that are correct and that no part before it broke, as in AutoAttack; a part that
+    looks for the nearest adversarial image attempts all correct ones. Each is refereed and gets a generator of its
+    own, seeded from ``generator`` in part order. With ``predictions`` above 1 (models found to be random) one wrong
+    answer of many counts as broken. Raises ``InputError`` for a norm the attack does not know, ``AttackFault`` for
+    what an attack must not return; an exception of the attack passes through.
     """
     check_norm(attack, threat.norm, type(attack).__name__)
     guarded = guard(model, images.shape[-1], images.device)
@@ -196,9 +226,16 @@ def craft(
         given = (images, labels, threat)
         if not isinstance(attack, Ensemble):
             return _referee(guarded, attack, *given, generator, clean_correct, predictions)
-        parts = {}
+        parts: dict[str, Crafted] = {}
+        unbroken = torch.ones_like(clean_correct)
         for name, part in attack.parts.items():
             seed = int(torch.randint(2**31, (1,), generator=generator))
             own = torch.Generator().manual_seed(seed)
-            parts[name] = _referee(guarded, part, *given, own, clean_correct, predictions)
+            which = clean_correct if parts and getattr(part, "minimal_norm", False) else unbroken
+            found = None
+            if which.any():
+                some = images[which], labels[which], threat
+                found = _referee(guarded, part, *some, own, clean_correct[which], predictions)
+            parts[name] = _spread(found, which, images)
+            unbroken = clean_correct & torch.stack([of.robust | ~of.attempted for of in parts.values()]).all(0)
         return _strongest(parts)

@@ -58,7 +58,7 @@ def _show_model(row: dict[str, Any]) -> None:
     for sender in row["third_party"]:
         st.info("Images sent by a third party, verified here:")
         st.text(f"{sender['by']}: {sender['lowered']} of {sender['images']} broke what every attack had spared")
-    st.write("Attacks at the reference epsilon, each part of an ensemble by itself")
+    st.write("Attacks at the reference epsilon; parts of an ensemble one after another, on what is left")
     st.dataframe(tables.attacks(row["attacks"]), hide_index=True, height="content")
     if row["subgroups"]:
         st.write("Accuracy by kind of radiograph; each third by size of the fracture is beside all normal images")

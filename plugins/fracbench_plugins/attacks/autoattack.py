@@ -24,7 +24,7 @@ from fracbench_plugins.attacks.square import Square
 
 @dataclass(frozen=True)
 class AABinary:
-    """The binary ensemble; every part attempts all images."""
+    """The binary ensemble; called directly, every part attempts all images."""
 
     apgd_ce_steps: int = 100
     apgd_margin_steps: int = 100
