@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -43,7 +44,7 @@ def clean(bench: Bench, cell: Cell) -> CellResult:
             "mask_area": data.masks.sum((1, 2)).cpu().numpy(),
             "instances": [len(instances) for instances in data.instances],
             "content": data.valid.sum((1, 2)).cpu().numpy(),
-            "metadata": [_plain(sample.metadata) for sample in samples],
+            "metadata": [plain(sample.metadata) for sample in samples],
             **{f"chance_{name}": values.cpu().numpy() for name, values in chances.items()},
         }
     )
@@ -150,5 +151,6 @@ def _carried(bench: Bench, cell: Cell, rung: int) -> pd.DataFrame:
     return rows.assign(carried=True, ladder=True)
 
 
-def _plain(metadata: Any) -> str:
+def plain(metadata: Mapping[str, Any]) -> str:
+    """Facts of an image as JSON."""
     return json.dumps({key: v.item() if isinstance(v, np.generic) else v for key, v in metadata.items()})

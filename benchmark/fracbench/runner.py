@@ -22,6 +22,7 @@ from fracbench.flags import flags_of, unanswered
 from fracbench.models import Guarded, undisturbed
 from fracbench.plan import CLEAN, Cell, Job
 from fracbench.progress import Progress, Silent
+from fracbench.robust_cells import plain
 from fracbench.robust_scores import carried_over, under
 from fracbench.robustness import is_random
 from fracbench.schema import ADAPTIVE, FAITHFULNESS, INSTANCES, SCHEMA_VERSION, SPREAD, STABILITY, ThreatModel
@@ -248,7 +249,8 @@ def _bare_images(job: Job) -> pd.DataFrame:
     samples = [sample for batch in job.batches for sample in batch]
     fields = ("label", "group", "annotated")
     bare = pd.DataFrame({"image": [s.id for s in samples], **{f: [getattr(s, f) for s in samples] for f in fields}})
-    return bare.assign(**{f"chance_{name}": float("nan") for name in (*job.spec.metrics, "hit")})
+    unknown = ("mask_area", "content", *(f"chance_{name}" for name in (*job.spec.metrics, "hit")))
+    return bare.assign(metadata=[plain(s.metadata) for s in samples], **dict.fromkeys(unknown, float("nan")))
 
 
 def _references(frames: Iterable[pd.DataFrame]) -> list[pd.DataFrame]:

@@ -63,7 +63,7 @@ def split(images: pd.DataFrame, facts: Sequence[str] | Literal["all"]) -> Iterat
 
 def _by_lesion_size(images: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
     """Thirds of the annotated fractured images, cut between unequal sizes; none where a third would be too few."""
-    share = (images.mask_area / images.content)[(images.label == 1) & images.annotated]
+    share = (images.mask_area / images.content)[(images.label == 1) & images.annotated].dropna()
     if len(share) < THIRDS * stats.FEW:
         return
     cuts = np.quantile(share, np.arange(1, THIRDS) / THIRDS, method="inverted_cdf")
