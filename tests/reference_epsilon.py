@@ -54,7 +54,7 @@ def curve(entry: Entry, job: Job) -> dict[str, float]:
     values = {"clean": balanced_accuracy(torch.cat(alive), truth)}
     for epsilon in ladder.epsilons:
         for number, batch in enumerate(batches):
-            generator = torch.Generator().manual_seed(seed_of(job, Cell("rung", number, ladder.attack.name, epsilon)))
+            generator = torch.Generator().manual_seed(seed_of(job, Cell("ladder", number, ladder.attack.name, epsilon)))
             left = alive[number]
             if left.any():
                 given = batch.images[left], batch.labels[left], job.threat_at(epsilon), generator
@@ -80,7 +80,7 @@ def main() -> None:
     arguments = parser.parse_args()
     spec = specs.load(arguments.spec)
     assert spec.threat.ladder is not None, f"{spec.name} has no ladder"
-    entered = [entry for entry in discover(starters_dir(), None) if spec.name in entry.submission.benchmarks]
+    entered = [entry for entry in discover(starters_dir(), None) if entry.submission.enters(spec)]
     rivals = {entry.name: entry for entry in entered if not entry.submission.control}
     unknown = set(arguments.starter or ()) - set(rivals)
     if unknown:
