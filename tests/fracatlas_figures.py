@@ -150,7 +150,17 @@ def twins(results: Path, spec: str) -> None:
     """Peaks on the fracture of one twin and not of the other, on clean images; McNemar's exact test, two-sided."""
     found = finished(results, spec)
     header(
-        ["twins", "explainer", "n", "both hit", "only the first", "only the second", "neither", "p", "only the first"]
+        [
+            "twins",
+            "explainer",
+            "n",
+            "both hit",
+            "only the first",
+            "only the second",
+            "neither",
+            "p",
+            "images of the first alone",
+        ]
     )
     for kind, other in PAIRS:
         for name in (name for name in found if name.endswith(f"-{kind}")):

@@ -15,9 +15,12 @@ from fracbench.stats import auroc
 from fracbench.store import ResultFolder
 from fracbench.submissions import Entry, discover, load_model
 from fracbench.training.start import PRETRAINING
+from fracbench_plugins.datasets.fracatlas import FracAtlas
 from fracbench_plugins.datasets.phantom import Phantom
 from phantom_figures import fracture_margins, marker_hits
-from test_fracatlas import REAL
+from test_fracatlas import real
+
+__all__ = ["real"]  # a fixture
 
 ENTRIES = discover(STARTERS, None)
 ON_PHANTOM = [entry for entry in ENTRIES if entry.submission.training.data == "phantom"]
@@ -126,13 +129,10 @@ def test_a_starter_has_learnt_what_it_is_ranked_on(entry: Entry) -> None:
 
 @pytest.mark.fracatlas
 @pytest.mark.parametrize("entry", [of for of in ENTRIES if of.submission.training.data == "fracatlas"], ids=ids)
-def test_a_starter_of_real_radiographs_knows_fractures_it_has_not_seen(entry: Entry) -> None:
-    if not REAL.is_dir():
-        pytest.skip(f"the FracAtlas files are not at {REAL}")
+def test_a_starter_of_real_radiographs_knows_fractures_it_has_not_seen(entry: Entry, real: FracAtlas) -> None:
     spec = specs.load("fracatlas-v1")
-    dataset = registry.make("datasets", "fracatlas", spec.dataset.params, root=REAL)
-    samples = choose(dataset.samples("test"), 64, 64, spec.seed)
-    margins, labels = fracture_margins(load_model(entry, spec.image_size, "cpu", 64), dataset, samples, spec.image_size)
+    samples = choose(real.samples("test"), 64, 64, spec.seed)
+    margins, labels = fracture_margins(load_model(entry, spec.image_size, "cpu", 64), real, samples, spec.image_size)
     assert auroc(margins, labels) > LEARNT_REAL
 
 

@@ -124,7 +124,7 @@ def _annotations(coco: Mapping[str, Any], boxes: bool) -> dict[str, Annotation]:
     wanted = {key for key, name in names.items() if _is_fracture(name.lower())}
     if not wanted:
         raise ValueError(f"none of its categories {sorted(names.values())} has 'fractur' in its name; rename one")
-    images: dict[str, tuple[Any, tuple[int, int]]] = {}
+    images: dict[str, Any] = {}
     found: dict[Any, list[Outline | None]] = {}
     sizes = {}
     for image in coco["images"]:
@@ -133,8 +133,7 @@ def _annotations(coco: Mapping[str, Any], boxes: bool) -> dict[str, Annotation]:
         name = image["file_name"].replace("\\", "/")
         if name in images or image["id"] in found:
             raise ValueError(f"image '{name}' (id {image['id']}) is listed twice")
-        images[name], found[image["id"]] = (image["id"], _size(image)), []
-        sizes[image["id"]] = _size(image)
+        images[name], found[image["id"]], sizes[image["id"]] = image["id"], [], _size(image)
     for number, annotation in enumerate(coco["annotations"]):
         called = f"annotation {annotation.get('id', number)}"
         for key, of in (("category_id", names), ("image_id", found)):
@@ -147,8 +146,8 @@ def _annotations(coco: Mapping[str, Any], boxes: bool) -> dict[str, Annotation]:
             except (ValueError, TypeError) as error:
                 raise ValueError(f"{called}: {error}") from error
     return {
-        name: Annotation(size, tuple(outline for outline in found[key] if outline), len(found[key]))
-        for name, (key, size) in images.items()
+        name: Annotation(sizes[key], tuple(outline for outline in found[key] if outline), len(found[key]))
+        for name, key in images.items()
     }
 
 
