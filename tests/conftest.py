@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -20,8 +21,9 @@ from file_server import Server
 from filelock import FileLock
 from worlds import Blobs, Broken, Oracle, registered
 
-LONG = ("test_bad_submissions", "test_starters", "test_end_to_end", "test_kill", "test_verify", "test_browser",
-        "test_cli", "test_example_plugin", "test_private", "test_wheel", "test_links", "test_third_party")  # fmt: skip
+LONG = ("test_bad_submissions", "test_starters", "test_end_to_end", "test_kill", "test_recomputed", "test_browser",
+        "test_cli", "test_example_plugin", "test_private", "test_wheel", "test_links", "test_third_party",
+        "test_verify", "test_claims")  # fmt: skip
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -48,6 +50,13 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     """A cache folder (with the key of the seals) that lasts for the whole test run."""
     monkeypatch.setenv("FRACBENCH_CACHE", str(_cache(tmp_path_factory)))
     return _cache(tmp_path_factory)
+
+
+@pytest.fixture
+def results(smoke: Path, tmp_path: Path) -> Path:
+    """A results folder with the smoke run of one starter, which a test may change."""
+    shutil.copytree(smoke / "phantom-resnet-standard", tmp_path / "results" / "phantom-resnet-standard")
+    return tmp_path / "results"
 
 
 @pytest.fixture

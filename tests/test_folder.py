@@ -120,6 +120,7 @@ def test_fingerprint_follows_bytes_and_rows_of_the_split_alone(root: Path) -> No
     ("row", "file", "text"),
     [
         ("gone.png,0,,,test", "gone.png", "there is no such file; write the path of a PNG, JPEG or DICOM image"),
+        ("a" * 300 + ".png,0,,,test", "a" * 300 + ".png", "File name too long"),
         ("a.png,1,gone.png,,test", "gone.png", "there is no such file; write the path of a PNG mask"),
         ("text.png,0,,,test", "text.png", "is not a readable PNG or JPEG image; write the path"),
         ("broken.png,0,,,test", "broken.png", "write the path of a PNG, JPEG or DICOM image"),

@@ -184,5 +184,5 @@ def test_starters_state_what_they_were_trained_on(found: Entry) -> None:
     assert training.splits == ("train",) and training.data in registry.names("datasets")
     record = json.loads((found.folder / "training.json").read_text())
     assert record["recipe"]["dataset"]["name"] == training.data
-    stated = [compare(training, job("phantom", split))["badge"] for split in ("test", "train")]
+    stated = [compare(training, job(training.data, split))["badge"] for split in ("test", "train")]
     assert stated == ["", "training data overlaps"]

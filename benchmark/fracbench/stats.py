@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
@@ -11,12 +13,18 @@ CHUNK = 500  # draws at once
 FEW = 5  # successes, failures or groups below which a bootstrap says too little
 
 
-def resample(groups: ArrayLike, seed: int = 0, draws: int = DRAWS) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Bootstrap over groups: (draws, n_groups) counts and the group number of each row."""
+def resample(groups: ArrayLike, seed: int = 0, draws: int = DRAWS) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Bootstrap over groups: (draws, n_groups) counts, not to be written to, and the group number of each row."""
     names, index = np.unique(np.asarray(groups), return_inverse=True)
-    rng = np.random.default_rng(seed)
-    counts = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
-    return counts, index
+    return _drawn(len(names), seed, draws), index
+
+
+@lru_cache(maxsize=4)
+def _drawn(n: int, seed: int, draws: int) -> NDArray[np.float64]:
+    # as floats, which is what they are multiplied with; kept, since the scores of a run are of the same few images
+    counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws).astype(np.float64)
+    counts.setflags(write=False)
+    return counts
 
 
 def _per_group(values: NDArray[np.float64], index: NDArray[np.int64], n: int) -> NDArray[np.float64]:

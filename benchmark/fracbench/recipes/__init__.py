@@ -19,7 +19,7 @@ class Architecture(StrictModel):
     """A small network of the zoo, what suits it in training, and the benchmarks its starters may enter.
 
     It is trained for ``epochs_factor`` times the epochs of a recipe. ``pretrained`` is the package whose ImageNet
-    weights it takes where others go on from the recipe ``pretraining``.
+    weights it takes where others go on from a recipe on other images than those they are trained on.
     """
 
     title: str
@@ -121,11 +121,16 @@ class Recipe(StrictModel):
             wanted = self.repeat_benchmarks
         return [name for name in wanted if name in architecture.benchmarks]
 
+    def sized(self, model: PluginRef) -> PluginRef:
+        """``model`` for images of this recipe's size, if it has one of its own."""
+        if "image_size" not in model.params:
+            return model
+        return model.model_copy(update={"params": model.params | {"image_size": self.image_size}})
+
     def served(self, model: PluginRef) -> PluginRef:
         """The model of the submission: the architecture's, behind the defence if there is one."""
-        if self.defence is None:
-            return model
-        return PluginRef(name=self.defence.name, params=model.params | self.defence.params)
+        own = self.sized(model)
+        return PluginRef(name=self.defence.name, params=own.params | self.defence.params) if self.defence else own
 
 
 def names() -> list[str]:

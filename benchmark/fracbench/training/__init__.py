@@ -24,7 +24,7 @@ from fracbench.submissions import check_name
 from fracbench.training import augmentation
 from fracbench.training.checkpoint import State, path_of
 from fracbench.training.objectives import OBJECTIVES, Step
-from fracbench.training.start import start_of
+from fracbench.training.start import Start, start_of
 from fracbench.training.writing import FILES, finished, write
 
 CHUNK = 128  # images predicted at once on validation
@@ -101,21 +101,20 @@ def train(
     _check(recipe, out, used_seed, force)
     begins = start_of(recipe, architecture, out, used_seed, start)
     torch.manual_seed(used_seed)
-    model: nn.Module = registry.make("models", architecture.model.name, architecture.model.params)
-    begins_with = None
+    sized = recipe.sized(architecture.model)
+    model: nn.Module = registry.make("models", sized.name, sized.params)
     if begins is not None:
         begins.load(model, begins.path)
-        begins_with = begins.record
     model = model.to(device).to(memory_format=torch.channels_last)
     suited = recipe.suited_to(architecture)
     if recipe.epochs:
         report(f"reading {recipe.dataset.name}")
         dataset = registry.make("datasets", recipe.dataset.name, recipe.dataset.params, root=data)
-        reached = _fit(suited, architecture, dataset, model, used_seed, device, begins_with, report)
+        reached = _fit(suited, architecture, dataset, model, used_seed, device, begins, report)
     else:
         reached = None
     weights = finished(model, reached.best_state if reached else model.state_dict(), recipe)
-    written = write(recipe, architecture, out, weights, reached, seed=used_seed, device=device, begins_with=begins_with)
+    written = write(recipe, architecture, out, weights, reached, seed=used_seed, device=device, begins=begins)
     if reached:
         reached.forget()
     return written
@@ -143,10 +142,10 @@ def _fit(
     model: nn.Module,
     seed: int,
     device: str,
-    begins_with: dict[str, str] | None,
+    begins: Start | None,
     report: Callable[[str], None],
 ) -> State:
-    """All epochs, from the checkpoint where there is one; ``begins_with`` names the weights of the start."""
+    """All epochs, from the checkpoint where there is one; ``begins`` names the weights it starts from."""
     training = _Split(dataset, "train", recipe.image_size, device, report)
     validation = _Split(dataset, "val", recipe.image_size, device, report)
     rate = architecture.learning_rate * recipe.learning_rate
@@ -158,8 +157,8 @@ def _fit(
     code = code_of((model, dataset, registry.load("attacks", recipe.attack.name)))
     path = path_of({
         "recipe": recipe.decisive(), "architecture": architecture.decisive(), "seed": seed,
-        "device": device, "threads": torch.get_num_threads(), "versions": versions(), "start": begins_with,
-        "images": [training.digest, validation.digest], "code": code,
+        "device": device, "threads": torch.get_num_threads(), "versions": versions(),
+        "start": begins.record if begins else None, "images": [training.digest, validation.digest], "code": code,
     })  # fmt: skip
     state = State(model, optimiser, schedule, torch.Generator().manual_seed(seed), path)
     if state.load(device):

@@ -9,43 +9,45 @@ from pathlib import Path
 from torch import nn
 
 from fracbench.errors import InputError
-from fracbench.recipes import Architecture, Recipe
+from fracbench.recipes import Architecture, Recipe, load
 from fracbench.submissions import discover, file_hash, weights_file
 from fracbench.training import pretrained
 from fracbench.weights import load_weights
 
-PRETRAINING = "pretraining"
-
 
 @dataclass(frozen=True)
 class Start:
-    """A file of weights, what it is recorded as, and what reads it into a network."""
+    """A file of weights, what it is recorded as, what reads it into a network, and where it comes from."""
 
     path: Path
     record: dict[str, str]
     load: Callable[[nn.Module, Path], None]
+    links: tuple[str, ...] = ()
 
 
 def start_of(recipe: Recipe, architecture: Architecture, out: Path, seed: int, named: str | None) -> Start | None:
     """The submission beside ``out`` that ``recipe`` goes on from; None for a recipe without start.
 
-    In the place of ``pretraining``, an architecture's own ``pretrained`` weights.
+    It may be for images of another size. In the place of a network trained on other images than the recipe's, an
+    architecture's own ``pretrained`` weights.
     """
     if recipe.start is None:
         if named is not None:
             raise InputError(f"{recipe.name} goes on from nothing; leave --start out")
         return None
-    if recipe.start == PRETRAINING and architecture.pretrained is not None:
+    if architecture.pretrained is not None and load(recipe.start).dataset.name != recipe.dataset.name:
         file = pretrained.file_of(architecture.pretrained)
-        return Start(file, {"package": architecture.pretrained, "sha256": file_hash(file)}, pretrained.load)
+        record = {"package": architecture.pretrained, "sha256": file_hash(file)}
+        return Start(file, record, pretrained.load, (f"https://pypi.org/project/{architecture.pretrained}/",))
     beside = out.resolve().parent
     found = discover(beside, None) if any(beside.glob("*/submission.yaml")) else []
     entries = [entry for entry in found if entry.folder.resolve() != out.resolve()]  # nothing is its own start
-    asked = recipe.start, seed, architecture.model
+    asked = recipe.start, seed, recipe.sized(architecture.model)
     fitting = {
         entry.name: entry
         for entry in entries
-        if (entry.submission.training.recipe, entry.submission.training.seed, entry.submission.model) == asked
+        if (entry.submission.training.recipe, entry.submission.training.seed, recipe.sized(entry.submission.model))
+        == asked
     }
     if not fitting:
         raise InputError(
@@ -61,4 +63,5 @@ def start_of(recipe: Recipe, architecture: Architecture, out: Path, seed: int, n
     path = weights_file(chosen)
     if path is None:
         raise InputError(f"{chosen.name} has no weights to go on from; train it again: fracbench train {recipe.start}")
-    return Start(path, {"submission": chosen.name, "sha256": file_hash(path)}, load_weights)
+    record = {"submission": chosen.name, "sha256": file_hash(path)}
+    return Start(path, record, load_weights, chosen.submission.links)

@@ -15,6 +15,7 @@ from fracbench.files import write_atomic
 from fracbench.recipes import Architecture, Recipe
 from fracbench.submissions import file_hash
 from fracbench.training.checkpoint import State
+from fracbench.training.start import Start
 
 FILES = ("weights.safetensors", "training.json", "submission.yaml")
 
@@ -40,7 +41,7 @@ def write(
     *,
     seed: int,
     device: str,
-    begins_with: dict[str, str] | None,
+    begins: Start | None,
 ) -> Path:
     """Write the three files, the YAML last; seconds are those of this recipe, without its start's."""
     seconds = round(reached.seconds, 1) if reached else 0.0
@@ -50,7 +51,7 @@ def write(
         "recipe": recipe.decisive(), "architecture": architecture.decisive(), "seed": seed,
         "threads": torch.get_num_threads(), "torch": str(torch.__version__), "device": device,
         "seconds": seconds, "kept_epoch": reached.kept_epoch if reached else None,
-        "epochs": reached.log if reached else [], "start": begins_with,
+        "epochs": reached.log if reached else [], "start": begins.record if begins else None,
     }  # fmt: skip
     write_atomic(history, (json.dumps(record, indent=1) + "\n").encode())
     threat = f"{recipe.threat.norm} {recipe.threat.epsilon}" if recipe.threat else None
@@ -65,6 +66,7 @@ def write(
         "training": {"data": recipe.dataset.name, "splits": ["train"], "recipe": recipe.name, "threat": threat,
                      "seed": seed, "seconds": seconds, "device": device},
         "control": recipe.control,
+        "links": list(begins.links) if begins else [],
     }  # fmt: skip
     text = yaml.safe_dump(submission, sort_keys=False, allow_unicode=True)
     write_atomic(described, f"# written by `fracbench train {recipe.name}`\n{text}".encode())

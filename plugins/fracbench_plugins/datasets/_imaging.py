@@ -28,12 +28,14 @@ def opened(path: Path, formats: tuple[str, ...] = RADIOGRAPHS, tolerant: bool = 
     ``tolerant`` completes a JPEG that ends early: with end markers after its bytes the decoder leaves the
     missing rest grey, and Pillow's process-wide switch stays as it is.
     """
-    if not path.is_file():
-        raise ValueError("there is no such file")
     try:
+        if not path.is_file():
+            raise FileNotFoundError
         source = io.BytesIO(path.read_bytes() + _END_OF_IMAGE * 64) if tolerant else path
         with Image.open(source, formats=formats) as picture:
             yield picture
+    except FileNotFoundError:
+        raise ValueError("there is no such file") from None
     except UnidentifiedImageError:
         raise ValueError(f"is not a readable {' or '.join(formats)} image") from None
     except _BROKEN as error:
