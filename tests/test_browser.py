@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from browser import cells, opened, require_chromium, served, settle
 from conftest import Command
+from fracbench.schema import SCHEMA_VERSION
 from fracbench.store import ResultFolder
 from fracbench_leaderboard.alignment_tables import CALIBRATED
 from playwright.sync_api import Page, expect
@@ -178,7 +179,8 @@ def test_an_empty_board_says_what_to_type(command: Command) -> None:
 
 def test_a_broken_result_is_a_line_and_the_rest_is_shown(smoke: Path, tmp_path: Path, command: Command) -> None:
     shutil.copytree(smoke, tmp_path / "results")
-    (tmp_path / "results" / "always-fracture" / "smoke" / "summary.json").write_text('{"schema_version": 4}')
+    empty = json.dumps({"schema_version": SCHEMA_VERSION})
+    (tmp_path / "results" / "always-fracture" / "smoke" / "summary.json").write_text(empty)
     (tmp_path / "results" / "broken" / "smoke").mkdir(parents=True)
     (tmp_path / "results" / "broken" / "smoke" / "summary.json").write_text("{")
     with served(command.start, "--submissions", ".", "--results", "results") as address, opened(address) as page:

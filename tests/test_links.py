@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from fracbench.board import read_board
+from fracbench.schema import SCHEMA_VERSION
 from fracbench.store import ResultFolder
 from test_cli import TINY, call, refused, submissions
 
@@ -58,10 +59,11 @@ def test_results_do_not_count_in_another_submissions_folder(smoke: Path, tmp_pat
 
 def test_files_of_one_submission_stop_no_other(tmp_path: Path) -> None:
     folder = submissions(tmp_path, TINY)
+    sealed = {"schema_version": SCHEMA_VERSION, "seal": "é", "cells": []}
     spoil: dict[str, Callable[[Path], object]] = {
         "a-file": lambda place: (place.parent.parent / "results").write_text("a file"),
         "a-folder": lambda place: (place / "predictions.parquet" / "x").mkdir(parents=True),
-        "a-seal": lambda place: _write(place / "run.json", json.dumps({"schema_version": 4, "seal": "é", "cells": []})),
+        "a-seal": lambda place: _write(place / "run.json", json.dumps(sealed)),
         "a-bomb": lambda place: _write(place / "run.json", "[" + "[]," * 6_000_000 + "[]]"),
     }
     for name, spoils in spoil.items():
