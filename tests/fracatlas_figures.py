@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +49,11 @@ def starters() -> list[Entry]:
 
 
 def accuracy(data: str) -> None:
+    """All images: a row for each starter. Then kinds of radiograph down, starters across."""
     spec = specs.load("fracatlas-v1")
     job = resolve(spec, data=data)
-    header(["starter", "of", "fractured + normal", "balanced accuracy", "sensitivity", "specificity", "AUROC"])
+    kinds: dict[str, dict[str, dict[str, Any]]] = {}
+    header(["starter", "fractured + normal", "balanced accuracy", "sensitivity", "specificity", "AUROC"])
     for entry in starters():
         model = load_model(entry, spec.image_size, "cpu", 64)
         images, margin = pd.DataFrame(), np.zeros(0)
@@ -61,14 +63,31 @@ def accuracy(data: str) -> None:
             margin = np.concatenate([margin, torch.where(batch.labels == 1, found, -found).numpy()])
             images = pd.concat([images, _facts(samples, batch)])
         fracture = pd.Series(margin, images.index)
-        clean = (fracture > 0) == (images.label == 1)
-        for name, of in [("all", images), *_kinds(images, spec.subgroups)]:
-            found = balanced(clean[of.index].astype(float), of)
-            line([
-                entry.name, name, f"{found['sensitivity']['n']} + {found['specificity']['n']}",
-                *(told(found[key]) for key in ("balanced_accuracy", "sensitivity", "specificity")),
-                told(stats.auroc_interval(fracture[of.index], of.label, of.group)),
-            ])  # fmt: skip
+        clean = ((fracture > 0) == (images.label == 1)).astype(float)
+        of_all = balanced(clean, images)
+        area = stats.auroc_interval(fracture, images.label, images.group)
+        halves = (told(of_all[key]) for key in ("balanced_accuracy", "sensitivity", "specificity"))
+        line([short(entry.name), _counts(images), *halves, told(area)])
+        for name, of in _kinds(images, spec.subgroups):
+            found = balanced(clean[of.index], of)["balanced_accuracy"]
+            area = stats.auroc_interval(fracture[of.index], of.label, of.group)
+            kinds.setdefault(f"{name}, {_counts(of)}", {})[short(entry.name)] = {
+                "balanced accuracy": found,
+                "AUROC": area,
+            }
+    for score in ("balanced accuracy", "AUROC"):
+        print(f"\n{score}\n")
+        header(["of", *(short(entry.name) for entry in starters())])
+        for kind, row in kinds.items():
+            line([kind, *(told(row[short(entry.name)][score]) for entry in starters())])
+
+
+def short(name: str) -> str:
+    return name.removeprefix("fracatlas-")
+
+
+def _counts(images: pd.DataFrame) -> str:
+    return f"{(images.label == 1).sum()} + {(images.label == 0).sum()}"
 
 
 def blind(data: str) -> None:
@@ -85,9 +104,8 @@ def blind(data: str) -> None:
         score = pd.Series([(sum(labels) + base) / (len(labels) + 1) for labels in of])
         images = pd.DataFrame({"label": [s.label for s in test], "group": [s.group for s in test]})
         found = balanced(((score > base) == (images.label == 1)).astype(float), images)
-        counts = f"{found['sensitivity']['n']} + {found['specificity']['n']}"
         area = stats.auroc_interval(score, images.label, images.group)
-        line([" and ".join(known).replace("_", " "), counts, told(found["balanced_accuracy"]), told(area)])
+        line([" and ".join(known).replace("_", " "), _counts(images), told(found["balanced_accuracy"]), told(area)])
 
 
 def _facts(samples: Sequence[Any], batch: Any) -> pd.DataFrame:
@@ -125,7 +143,7 @@ def ranking(results: Path, spec: str) -> None:
     ])  # fmt: skip
     for row in rows:
         line([
-            row["rank"] or "-", row["tie_group"] or "-", row["submission"], told(row["headline"]),
+            row["rank"] or "-", row["tie_group"] or "-", short(row["submission"]), told(row["headline"]),
             *(told(row["factors"][name]) for name in ("aligned_sensitivity", "robust_specificity")),
             told(row["clean"]["balanced_accuracy"]), told(row["robust"]["balanced_accuracy"]),
             number(row["curve_area"]), told(row["calibrated_alignment"]),
@@ -134,47 +152,53 @@ def ranking(results: Path, spec: str) -> None:
 
 
 def alignment(results: Path, spec: str) -> None:
-    header(["starter", "explainer", "metric", "images", "raw", "chance", "ceiling", "calibrated", "n"])
-    for name, folder in finished(results, spec).items():
-        table = (folder.summary() or {})["alignment"]
-        for explainer, metrics in table.items():
-            for metric in METRICS:
-                for attack in ("clean", "autoattack"):
-                    of = metrics[metric].get(attack)
-                    if of:
-                        values = (number(of[key]) for key in ("raw", "chance", "ceiling", "calibrated"))
-                        line([name, explainer, metric, attack, *values, of["n"]])
+    """For each metric and kind of image a table: explainers down, starters across."""
+    tables = {name: (folder.summary() or {})["alignment"] for name, folder in finished(results, spec).items()}
+    explainers = list(dict.fromkeys(explainer for table in tables.values() for explainer in table))
+    for metric in METRICS:
+        for images in ("clean", "autoattack"):
+            found = {
+                (explainer, name): of
+                for explainer in explainers
+                for name, table in tables.items()
+                if (of := table.get(explainer, {}).get(metric, {}).get(images))
+            }
+            print(f"\n{metric} of {images} images, n = {told_range(found.values(), 'n', str)}: raw (calibrated)\n")
+            header(["explainer", "chance", "ceiling", *(short(name) for name in tables)])
+            for explainer in explainers:
+                row = [found.get((explainer, name)) for name in tables]
+                if any(row):
+                    known = [of for of in row if of]
+                    cells = [f"{number(of['raw'])} ({number(of['calibrated'])})" if of else "-" for of in row]
+                    line([explainer, *(told_range(known, key, number) for key in ("chance", "ceiling")), *cells])
+
+
+def told_range(rows: Iterable[Mapping[str, Any]], key: str, written: Callable[[Any], str]) -> str:
+    """One value, or the smallest and the largest: grids differ between networks, and with them what is possible."""
+    values = sorted({row[key] for row in rows})
+    return " to ".join(dict.fromkeys(written(value) for value in (values[0], values[-1])))
 
 
 def twins(results: Path, spec: str) -> None:
-    """Peaks on the fracture of one twin and not of the other, on clean images; McNemar's exact test, two-sided."""
+    """Peaks on the fracture of one twin and not of the other, on clean images; McNemar's exact test, two-sided.
+
+    Maps that look at no network are the same for both, and left out.
+    """
     found = finished(results, spec)
-    header(
-        [
-            "twins",
-            "explainer",
-            "n",
-            "both hit",
-            "only the first",
-            "only the second",
-            "neither",
-            "p",
-            "images of the first alone",
-        ]
-    )
+    header(["twins", "explainer", "n", "both hit", "only the first", "only the second", "neither", "p", "first alone"])
     for kind, other in PAIRS:
         for name in (name for name in found if name.endswith(f"-{kind}")):
             twin = name.removesuffix(kind) + other
             if twin not in found:
                 continue
             first, second = (peaks(found[of]) for of in (name, twin))
-            for explainer in first.columns:
+            for explainer in first.columns[[not first[of].equals(second.get(of)) for of in first]]:
                 one, two = first[explainer] > 0.5, second[explainer].reindex(first.index) > 0.5
                 alone = int((one & ~two).sum()), int((two & ~one).sum())
                 p = binomtest(alone[0], sum(alone)).pvalue if sum(alone) else 1.0
                 images = ", ".join(image.removesuffix(".jpg") for image in one.index[one & ~two][:4])
                 counts = (int((one & two).sum()), *alone, int((~one & ~two).sum()))
-                line([f"{name} / {other}", explainer, len(one), *counts, f"{p:.3f}", images])
+                line([f"{short(name)} / {other}", explainer, len(one), *counts, f"{p:.3f}", images])
 
 
 def peaks(folder: ResultFolder) -> pd.DataFrame:
