@@ -17,16 +17,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from fracbench import specs, stats, subgroups
 from fracbench.data import load
 from fracbench.resolving import resolve
 from fracbench.robust_scores import balanced
-from fracbench.robustness import margins
 from fracbench.store import ResultFolder
 from fracbench.submissions import Entry, discover, load_model, starters_dir
 from fracbench.summary import rank
 from fracbench_leaderboard.table import interval, number
+from phantom_figures import fracture_margins
 from scipy.stats import binomtest
 
 PAIRS = (("pgd-at", "standard"), ("mask-supervision", "standard"))
@@ -51,35 +50,35 @@ def starters() -> list[Entry]:
 def accuracy(data: str) -> None:
     """All images: a row for each starter. Then kinds of radiograph down, starters across."""
     spec = specs.load("fracatlas-v1")
-    job = resolve(spec, data=data)
-    kinds: dict[str, dict[str, dict[str, Any]]] = {}
+    job, entries = resolve(spec, data=data), starters()
+    samples = [sample for batch in job.batches for sample in batch]
+    images = pd.concat(_facts(batch, load(job.dataset, batch, spec.image_size)) for batch in job.batches)
+    kinds: dict[str, pd.DataFrame] = {f"{name}, {_counts(of)}": of for name, of in _kinds(images, spec.subgroups)}
+    margins: dict[str, pd.Series] = {}
     header(["starter", "fractured + normal", "balanced accuracy", "sensitivity", "specificity", "AUROC"])
-    for entry in starters():
+    for entry in entries:
         model = load_model(entry, spec.image_size, "cpu", 64)
-        images, margin = pd.DataFrame(), np.zeros(0)
-        for samples in job.batches:
-            batch = load(job.dataset, samples, spec.image_size)
-            found = margins(model, batch.images, batch.labels, 1)
-            margin = np.concatenate([margin, torch.where(batch.labels == 1, found, -found).numpy()])
-            images = pd.concat([images, _facts(samples, batch)])
-        fracture = pd.Series(margin, images.index)
-        clean = ((fracture > 0) == (images.label == 1)).astype(float)
-        of_all = balanced(clean, images)
-        area = stats.auroc_interval(fracture, images.label, images.group)
+        found, _ = fracture_margins(model, job.dataset, samples, spec.image_size)
+        margins[short(entry.name)] = margin = pd.Series(found, images.index)
+        of_all = _balanced(margin, images)
         halves = (told(of_all[key]) for key in ("balanced_accuracy", "sensitivity", "specificity"))
-        line([short(entry.name), _counts(images), *halves, told(area)])
-        for name, of in _kinds(images, spec.subgroups):
-            found = balanced(clean[of.index], of)["balanced_accuracy"]
-            area = stats.auroc_interval(fracture[of.index], of.label, of.group)
-            kinds.setdefault(f"{name}, {_counts(of)}", {})[short(entry.name)] = {
-                "balanced accuracy": found,
-                "AUROC": area,
-            }
-    for score in ("balanced accuracy", "AUROC"):
-        print(f"\n{score}\n")
-        header(["of", *(short(entry.name) for entry in starters())])
-        for kind, row in kinds.items():
-            line([kind, *(told(row[short(entry.name)][score]) for entry in starters())])
+        line([short(entry.name), _counts(images), *halves, told(_area(margin, images))])
+    scores: dict[str, Callable[[pd.Series, pd.DataFrame], Mapping[str, Any]]] = {
+        "balanced accuracy": lambda margin, of: _balanced(margin, of)["balanced_accuracy"], "AUROC": _area,
+    }  # fmt: skip
+    for name, score in scores.items():
+        print(f"\n{name}\n")
+        header(["of", *margins])
+        for kind, of in kinds.items():
+            line([kind, *(told(score(margin, of)) for margin in margins.values())])
+
+
+def _balanced(margin: pd.Series, of: pd.DataFrame) -> Mapping[str, Any]:
+    return balanced(((margin[of.index] > 0) == (of.label == 1)).astype(float), of)
+
+
+def _area(margin: pd.Series, of: pd.DataFrame) -> Mapping[str, Any]:
+    return stats.auroc_interval(margin[of.index], of.label, of.group)
 
 
 def short(name: str) -> str:
