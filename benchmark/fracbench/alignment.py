@@ -7,6 +7,7 @@ constant and non-finite maps score 0, an empty mask is NaN.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -107,13 +108,14 @@ def explain(
     ``kept`` holds what explainers of these same images share, by the first image of a micro-batch.
     """
     margin_model = MarginModel(model.network, through=model)
+    layered = nullcontext if getattr(explainer, "answers_only", False) else model.layered
     # half a micro-batch, since DeepLIFT sends each image through together with its baseline
     chunk = max(1, model.micro_batch // 2)
     pieces = []
     for start in range(0, len(images), chunk):
         part = images[start : start + chunk]
         margin_model.kept = None if kept is None else kept.setdefault(start, {})
-        with undisturbed(model), out_of_place(model), torch.enable_grad():
+        with undisturbed(model), layered(), out_of_place(model), torch.enable_grad():
             piece = explainer(margin_model, part.clone())
         if not isinstance(piece, torch.Tensor) or piece.ndim != 3 or len(piece) != len(part):
             got = tuple(piece.shape) if isinstance(piece, torch.Tensor) else type(piece).__name__
@@ -129,7 +131,7 @@ def explain(
 def check_network(explainer: Explainer, model: Guarded, images: Images) -> None:
     """Raise what an explainer that checks a network has against this one, ``Unsupported`` with the reason."""
     if (check := getattr(explainer, "check_network", None)) is not None:
-        with undisturbed(model), out_of_place(model), torch.enable_grad():
+        with undisturbed(model), model.layered(), out_of_place(model), torch.enable_grad():
             check(MarginModel(model.network, through=model), images.clone())
 
 

@@ -151,7 +151,8 @@ class Explainer(Protocol):
     ``absolute`` keeps size alone. The framework upsamples, blanks the padding and scales the maps.
     Raise ``Unsupported`` with the reason where the method is not valid for the network. Where that shows on images
     alone, an optional ``check_network(margin_model, images)`` raises it: it is asked once for a network, on the first
-    images of the run, and its answer holds for every image.
+    images of the run, and its answer holds for every image. An optional ``answers_only = True`` says that it asks for
+    margins and their gradients at the images alone, never for a layer: then a quicker copy of the network may answer.
     """
 
     sign: ClassVar[Literal["positive", "absolute"]]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import os
 import platform
+import warnings
 from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib import metadata
@@ -18,7 +20,7 @@ from fracbench import registry
 from fracbench.errors import InputError
 from fracbench.plan import Job
 
-MICRO_BATCH = {"cpu": 64, "cuda": 256}
+MICRO_BATCH = {"cpu": 64, "cuda": 512}  # at most; half of it for explainers, and a card is idle with fewer
 PACKAGES = (
     "torch",
     "torchvision",
@@ -49,11 +51,19 @@ def pick_device(asked: str) -> str:
 
 
 def prepare(device: str) -> None:
-    """Full float32 precision: TF32 moves margins by more than two devices may differ; and memory kept for reuse."""
+    """The same numbers each time, in full float32 precision, and memory kept for reuse; call it before a card is used.
+
+    TF32 moves margins by more than two devices may differ. An operation that has no deterministic version on a card
+    computes all the same.
+    """
     _keep_freed_memory()
     if device.startswith("cuda"):
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS may add in another order
+        warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs time alone
 
 
 def _keep_freed_memory() -> None:

@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 from torch.utils.checkpoint import checkpoint
 
 from fracbench.errors import InputError
+from fracbench.folding import folded
 from fracbench.tensors import Images, Logits
 
 
@@ -53,16 +54,28 @@ class Guarded(nn.Module):
     """A checked model: counts passes, splits large batches, and keeps a module even for a plain function.
 
     Beyond ``micro_batch`` images each slice is recomputed in the backward pass, so that memory stays
-    that of one micro-batch; what is recomputed is not counted again.
+    that of one micro-batch; what is recomputed is not counted again. ``quick`` is the same function in fewer steps,
+    which answers wherever nobody needs to see the layers of ``network``.
     """
 
-    def __init__(self, network: nn.Module, micro_batch: int = 64) -> None:
+    def __init__(self, network: nn.Module, micro_batch: int = 64, quick: nn.Module | None = None) -> None:
         super().__init__()
         self.network = network
+        self.quick = quick
+        self._layered = False
         self.micro_batch = micro_batch
         self.passes = Passes()
         self._limit: Passes | None = None
         self._refereed = False
+
+    @contextmanager
+    def layered(self) -> Iterator[None]:
+        """Inside, ``network`` itself answers, for those who hook or change its layers."""
+        before, self._layered = self._layered, True
+        try:
+            yield
+        finally:
+            self._layered = before
 
     @contextmanager
     def refereed(self) -> Iterator[None]:
@@ -92,19 +105,18 @@ class Guarded(nn.Module):
     def forward(self, images: Images) -> Logits:
         self._count(forward=len(images))
         parts = images.split(self.micro_batch)
+        network = self.network if self.quick is None or self._layered else self.quick
         if len(parts) == 1:
-            logits: Tensor = self.network(images)
+            logits: Tensor = network(images)
         elif torch.is_grad_enabled() and images.requires_grad:
             modes = _get_current_function_mode_stack()
 
             def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
                 return nullcontext(), _Within(modes)
 
-            logits = torch.cat(
-                [checkpoint(self.network, part, use_reentrant=False, context_fn=contexts) for part in parts]
-            )
+            logits = torch.cat([checkpoint(network, part, use_reentrant=False, context_fn=contexts) for part in parts])
         else:
-            logits = torch.cat([self.network(part) for part in parts])
+            logits = torch.cat([network(part) for part in parts])
         logits = logits.float()
         if torch.is_grad_enabled() and images.requires_grad and not logits.requires_grad:
             logits = logits + 0 * images.flatten(1).sum(
@@ -160,8 +172,10 @@ class _Function(nn.Module):
         return self.function(images)  # type: ignore[operator]
 
 
-def guard(model: object, image_size: int, device: str | torch.device = "cpu", micro_batch: int = 64) -> Guarded:
-    """Check a model's contract on two images and wrap it.
+def guard(
+    model: object, image_size: int, device: str | torch.device = "cpu", micro_batch: int = 64, *, fold: bool = False
+) -> Guarded:
+    """Check a model's contract on two images and wrap it; with ``fold``, a quicker copy answers attacks.
 
     A network with one logit is wrapped to two; any other output, a wrong size or a non-finite logit
     raises ``InputError`` with what it returned.
@@ -194,7 +208,10 @@ def guard(model: object, image_size: int, device: str | torch.device = "cpu", mi
         )
     if not torch.isfinite(logits).all():
         raise InputError("the model returns non-finite logits (NaN or infinity); check its weights")
-    return Guarded(network, micro_batch)
+    with undisturbed(network):
+        noise = torch.rand(probe.shape, generator=torch.Generator().manual_seed(0)).to(device)
+        quick = folded(network, noise) if fold else None
+    return Guarded(network, micro_batch, quick)
 
 
 @contextmanager

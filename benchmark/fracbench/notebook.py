@@ -122,7 +122,7 @@ def evaluate(
     home = next(iter(p.device for p in model.parameters()), None) if isinstance(model, nn.Module) else None
     try:
         moved = model.to(device) if isinstance(model, nn.Module) else model
-        guarded = guard(moved, spec.image_size, device, env["micro_batch"])
+        guarded = guard(moved, spec.image_size, device, env["micro_batch"], fold=True)
         with Console(*job.planned, submission=name) if progress else nullcontext() as shown:
             outcome = evaluate_model(guarded, job, device, progress=shown)
     finally:

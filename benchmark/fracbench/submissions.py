@@ -218,7 +218,7 @@ def load_model(entry: Entry, image_size: int, device: str, micro_batch: int) -> 
     if isinstance(model, torch.nn.Module):
         # on CPUs convolutions take about half the time in this layout; the numbers' meaning is the same
         model = model.to(device).to(memory_format=torch.channels_last).eval()
-    return guard(model, image_size, device, micro_batch)
+    return guard(model, image_size, device, micro_batch, fold=True)
 
 
 def check_name(name: str) -> None:

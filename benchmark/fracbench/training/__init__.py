@@ -224,7 +224,7 @@ def _validate(recipe: Recipe, model: nn.Module, split: _Split, rng: torch.Genera
         right = _correct(model, _chunks(split.images, split.labels))
         scores = {"clean": balanced_accuracy(right, split.labels)}
         if threat:
-            at = split.drawn(recipe.validation_images)
+            at = split.drawn(recipe.validation_images).to(right.device)
             survives, left = right[at], at[right[at]]  # what is wrong already needs no attack
             tried = (
                 (pgd(model, x, y, threat, generator=rng), y) for x, y in _chunks(split.images[left], split.labels[left])

@@ -29,6 +29,7 @@ class GradientSHAP:
     seed: int = 0
 
     sign: ClassVar[Literal["positive"]] = "positive"
+    answers_only: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.samples < 1:

@@ -16,6 +16,7 @@ class InputXGradient:
     """Each pixel times its gradient: what a linear model adds up relative to a black image; native grid: the image."""
 
     sign: ClassVar[Literal["positive"]] = "positive"
+    answers_only: ClassVar[bool] = True
 
     @property
     def passes(self) -> tuple[int, int]:

@@ -17,6 +17,7 @@ class IntegratedGradients:
     steps: int = 50
 
     sign: ClassVar[Literal["positive"]] = "positive"
+    answers_only: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.steps < 2:

@@ -23,6 +23,7 @@ class Occlusion:
     fill: float = 0.0
 
     sign: ClassVar[Literal["positive"]] = "positive"
+    answers_only: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.grid < 2:

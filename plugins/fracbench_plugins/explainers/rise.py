@@ -28,6 +28,7 @@ class RISE:
     seed: int = 0
 
     sign: ClassVar[Literal["positive"]] = "positive"
+    answers_only: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.masks < 2:

@@ -16,6 +16,7 @@ class Saliency:
     """Gradient of the fracture margin per pixel; native grid: the image."""
 
     sign: ClassVar[Literal["absolute"]] = "absolute"
+    answers_only: ClassVar[bool] = True
 
     @property
     def passes(self) -> tuple[int, int]:

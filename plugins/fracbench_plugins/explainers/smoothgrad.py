@@ -26,6 +26,7 @@ class SmoothGrad:
     seed: int = 0
 
     sign: ClassVar[Literal["absolute"]] = "absolute"
+    answers_only: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.samples < 1:

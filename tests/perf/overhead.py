@@ -1,0 +1,148 @@
+"""Seconds of a run against a bare loop of the same passes: ``python tests/perf/overhead.py NAME [--benchmark ...]``.
+
+The run computes every cell of one submission into an empty folder and writes its summary, in this process. The calls
+that reach its network are counted (images, with or without a gradient), and its rival sends as many images through the
+same network, the quick one where there is one, in loops of the micro-batch: forward, or forward and back to the image.
+``by call`` replays the very calls instead, which are smaller where few images are left. Runs and loops take turns;
+times are told, nothing is asserted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from fracbench import specs, tasks
+from fracbench.environment import pick_device, prepare
+from fracbench.models import Guarded, undisturbed
+from fracbench.plan import Cell
+from fracbench.progress import Silent
+from fracbench.resolving import resolve
+from fracbench.runner import evaluate_model, record_of
+from fracbench.store import ResultFolder
+from fracbench.submissions import default_dir, survey
+from fracbench.summary import summarise
+from fracbench.tasks import Task
+from torch import Tensor, nn
+
+Call = tuple[int, bool]  # images of a call, and whether a gradient is taken
+
+
+class Calls(Silent):
+    """Every call of a network, by the kind of cell that makes it."""
+
+    def __init__(self, *networks: nn.Module | None) -> None:
+        self.kind, self.by_kind = "before", defaultdict[str, list[Call]](list)
+        self.hooks = [of.register_forward_pre_hook(self._called) for of in networks if of is not None]
+
+    def begins(self, cell: Cell, seconds: float) -> None:
+        self.kind = f"{cell.kind} {cell.explainer}".strip()
+
+    def _called(self, _: nn.Module, given: tuple[Tensor, ...]) -> None:
+        self.by_kind[self.kind].append((len(given[0]), torch.is_grad_enabled() and given[0].requires_grad))
+
+
+def run(task: Task, model: Guarded, progress: Silent) -> tuple[float, list[dict[str, Any]]]:
+    """Seconds of all cells, tables and summary of a submission whose model is built; and the cells' records."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = ResultFolder(Path(temporary), task.entry.name, task.job.folder_name)
+        start = time.perf_counter()
+        outcome = evaluate_model(
+            model, task.job, task.device, folder=folder, identity=task.cell_identity, progress=progress
+        )
+        record = record_of(task.entry_fields, task.job, outcome, task.environment, task.identity)
+        folder.write(outcome.tables, record, summarise(record, outcome.tables))
+        return time.perf_counter() - start, outcome.cells
+
+
+def loop(model: Guarded, calls: Iterable[Call], side: int, device: str) -> float:
+    """Seconds of these calls of the bare network on images that are already there."""
+    images = torch.rand(model.micro_batch, 1, side, side, device=device)
+    network = model.quick or model.network
+    with undisturbed(model):
+        start = time.perf_counter()
+        for n, gradient in calls:
+            given = images[:n].detach().requires_grad_(gradient)
+            with torch.set_grad_enabled(gradient):
+                logits = network(given)
+            if gradient:
+                torch.autograd.grad((logits[:, 1] - logits[:, 0]).sum(), given)
+        if device.startswith("cuda"):
+            torch.cuda.synchronize()
+        return time.perf_counter() - start
+
+
+def full(calls: Iterable[Call], size: int) -> list[Call]:
+    """As many images in calls of ``size``."""
+    images = {gradient: sum(n for n, of in calls if of == gradient) for gradient in (False, True)}
+    return [(min(size, n - at), gradient) for gradient, n in images.items() for at in range(0, n, size)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name")
+    parser.add_argument("--benchmark", default="phantom-v1")
+    parser.add_argument("--data")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--limit", type=int, help="only N images")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path, help="JSON file for every time")
+    arguments = parser.parse_args()
+    device = pick_device(arguments.device)
+    prepare(device)
+    job = resolve(specs.load(arguments.benchmark), data=arguments.data, limit=arguments.limit)
+    entries, _ = survey(default_dir(), None, [arguments.name])
+    (task,) = tasks.bind(entries, job, device)
+    model = task.model()
+    calls = Calls(model.network, model.quick)
+    run(task, model, calls)  # warms up, and tells the calls
+    for hook in calls.hooks:
+        hook.remove()
+    del calls.by_kind["before"]
+    each = [call for of in calls.by_kind.values() for call in of]
+    times: dict[str, list[float]] = {"run": [], "loop": [], "by call": []}
+    for _ in range(arguments.rounds):
+        seconds, cells = run(task, model, Silent())
+        times["run"].append(seconds)
+        times["loop"].append(loop(model, full(each, model.micro_batch), job.spec.image_size, device))
+        times["by call"].append(loop(model, each, job.spec.image_size, device))
+        print({name: round(of[-1], 2) for name, of in times.items()}, flush=True)
+    whole = {name: statistics.median(of) for name, of in times.items()}
+    images, machine = sum(map(len, job.batches)), task.environment["device_name"]
+    print(f"{arguments.name}, {arguments.benchmark}, {images} images, on {machine}")
+    passes = {way: sum(cell[way] for cell in cells) for way in ("forward", "backward")}
+    print(f"passes {passes}, planned at most {job.planned[1]}; in {len(each)} calls")
+    ratios = {name: whole["run"] / whole[name] for name in ("loop", "by call")}
+    print(f"run {whole['run']:.2f} s; loop {whole['loop']:.2f} s, ratio {ratios['loop']:.3f}; "
+          f"by call {whole['by call']:.2f} s, ratio {ratios['by call']:.3f}")  # fmt: skip
+    spent = defaultdict[str, float](float)
+    for cell in cells:
+        spent[f"{cell['kind']} {cell['explainer']}".strip()] += cell["seconds"]
+    print(f"{'cells (the last run)':<32}{'seconds':>9}{'by call':>9}{'calls':>8}{'forward':>9}{'gradient':>9}")
+    kinds = {}
+    for kind, seconds in sorted(spent.items(), key=lambda of: -of[1]):
+        made = calls.by_kind.get(kind, [])
+        bare = loop(model, made, job.spec.image_size, device)
+        sent = [sum(n for n, of in made if of == gradient) for gradient in (False, True)]
+        print(f"{kind:<32}{seconds:>9.2f}{bare:>9.2f}{len(made):>8}{sent[0]:>9}{sent[1]:>9}")
+        kinds[kind] = {"seconds": seconds, "by call": bare, "calls": len(made), "images": sent}
+    print(f"{'all cells':<32}{sum(spent.values()):>9.2f}; what is between them, tables and summary: "
+          f"{seconds - sum(spent.values()):.2f}")  # fmt: skip
+    if arguments.out:
+        record = {"arguments": {name: str(of) for name, of in vars(arguments).items() if name != "out"},
+                  "machine": machine, "threads": task.environment["threads"],
+                  "torch": torch.__version__, "micro_batch": model.micro_batch, "passes": passes,
+                  "times": times, "cells": kinds}  # fmt: skip
+        arguments.out.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
