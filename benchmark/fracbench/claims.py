@@ -30,7 +30,10 @@ MOST = 20  # faults of one kind that are told
 MORE = {"symptoms": ("symptoms",), "attack": ("parts",), "further": ("parts",), "corruption": ("parts",)}
 PICTURES, STRONGEST = ("radiograph", "mask", "perturbation", "attributions"), "strongest"
 # of run.json, what this machine or this moment says; all else the benchmark or the submission does
-OF_THE_RUN = ("schema_version", "random", "environment", "device", "seconds", "passes", "identity", "finished", "cells")
+OF_THE_RUN = (
+    *("schema_version", "random", "environment", "device", "seconds", "passes", "identity", "evaluation"),
+    *("taken_from", "finished", "cells"),
+)
 
 
 def planned_cells(task: Task, run: Mapping[str, Any]) -> list[Cell]:

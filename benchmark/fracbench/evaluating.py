@@ -13,6 +13,7 @@ import pandas as pd
 from filelock import FileLock
 
 from fracbench import inside, registry, third_party
+from fracbench.alike import evaluated_already
 from fracbench.apart import Died, Limits, apart
 from fracbench.doctor import Finding
 from fracbench.errors import InputError
@@ -129,15 +130,22 @@ class _Heard:
             self.progress.note(*content)
 
 
-def run_submission(task: Task, limits: Limits, progress: Progress) -> Outcome:
-    """Evaluate one submission into its results folder.
+def run_submission(task: Task, limits: Limits, progress: Progress, others: Iterable[Task] = ()) -> Outcome:
+    """Evaluate one submission into its results folder, unless one of ``others`` is the same model and has finished.
 
     A cell in which its process dies has failed, and a new process goes on after it; at the third death all that is not
     finished has failed.
     """
     folder, job = task.folder, task.job
-    outcome = _evaluated(task, limits, progress)
-    run = record_of(task.entry_fields, job, outcome, task.environment, task.identity)
+    if (found := evaluated_already(task, others)) is not None:
+        taken_from, outcome = found
+        progress.note(f"{task.entry.name}: the same model and weights as {taken_from}, whose cells it takes")
+        for cell in (cell for batch in range(len(job.batches)) for cell in job.cells(batch)):
+            progress.cell(cell.label, sum(job.passes(cell)), cached=True)
+    else:
+        taken_from, outcome = None, _evaluated(task, limits, progress)
+    given = task.entry_fields, job, outcome, task.environment, task.identity, task.evaluation
+    run = record_of(*given, taken_from)
     run, tables = _with_third_parties(task, run, outcome.tables, limits, progress)
     folder.write(tables, run, summarise(run, tables))
     if not outcome.failed:

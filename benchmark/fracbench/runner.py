@@ -273,7 +273,13 @@ def _strongest_only(
 
 
 def record_of(
-    entry_fields: Mapping[str, Any], job: Job, outcome: Outcome, env: Mapping[str, Any], identity: str
+    entry_fields: Mapping[str, Any],
+    job: Job,
+    outcome: Outcome,
+    env: Mapping[str, Any],
+    identity: str,
+    evaluation: str = "",
+    taken_from: str | None = None,
 ) -> dict[str, Any]:
     """``run.json``: what was run, on what, with what, and how each cell ended."""
     spec = job.spec
@@ -308,6 +314,8 @@ def record_of(
         "seconds": outcome.seconds,
         "passes": outcome.passes,
         "identity": identity,
+        "evaluation": evaluation,
+        "taken_from": taken_from,
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "cells": outcome.cells,
     }

@@ -37,6 +37,11 @@ class Task:
         return {"environment": dict(self.environment), "model": model, "weights": self.weights}
 
     @property
+    def evaluation(self) -> str:
+        """Hash of all that determines the cells, whoever submitted the model."""
+        return digest({**self.job.identity(), **self.cell_identity})
+
+    @property
     def identity(self) -> str:
         submission = self.entry.submission.model_dump(mode="json")
         return digest({**self.job.identity(), **self.cell_identity, "submission": submission, "overlap": self.overlap})

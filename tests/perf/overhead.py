@@ -58,7 +58,7 @@ def run(task: Task, model: Guarded, progress: Silent) -> tuple[float, list[dict[
         outcome = evaluate_model(
             model, task.job, task.device, folder=folder, identity=task.cell_identity, progress=progress
         )
-        record = record_of(task.entry_fields, task.job, outcome, task.environment, task.identity)
+        record = record_of(task.entry_fields, task.job, outcome, task.environment, task.identity, task.evaluation)
         folder.write(outcome.tables, record, summarise(record, outcome.tables))
         return time.perf_counter() - start, outcome.cells
 

@@ -140,7 +140,7 @@ def run(
         left_out.add(faults)
         pending = [task for task in pending if task.entry.name not in faults]
     left_out.unless([*done, *pending])
-    failures = _run_tasks(pending, job, held) if pending else []
+    failures = _run_tasks(pending, todo, job, held) if pending else []
     for line in failures:
         click.echo(f"failed: {line}", err=True)
     printing.print_board(read_board(*places(submissions, results)), spec.name)
@@ -172,7 +172,7 @@ class _LeftOut:
         return 1 if self._faults else 0
 
 
-def _run_tasks(pending: list[Any], job: Any, held: Any) -> list[str]:
+def _run_tasks(pending: list[Any], everyone: list[Any], job: Any, held: Any) -> list[str]:
     """Run what is not finished, with progress; a line for each fault, which names its cells."""
     from fracbench.evaluating import run_submission
     from fracbench.progress import Console
@@ -184,7 +184,7 @@ def _run_tasks(pending: list[Any], job: Any, held: Any) -> list[str]:
             progress.submission = task.entry.name
             faults: dict[str, dict[str, list[str]]] = {}
             try:
-                outcome = run_submission(task, held, progress)
+                outcome = run_submission(task, held, progress, everyone)
             except (InputError, OSError) as fault:  # of its files, or the disk: others go on
                 lines.append(f"{task.entry.name}: nothing is written: {fault}; what is finished is kept")
                 continue
