@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,25 +19,17 @@ from fracbench.cells import compute, patience
 from fracbench.cells import record_of as cell_record
 from fracbench.data import load
 from fracbench.flags import flags_of, unanswered
+from fracbench.joining import joined_tables
 from fracbench.models import Guarded, undisturbed
 from fracbench.plan import CLEAN, Cell, Job
 from fracbench.progress import Progress, Silent
-from fracbench.robust_cells import plain
-from fracbench.robust_scores import carried_over, under
+from fracbench.robust_scores import under
 from fracbench.robustness import is_random
-from fracbench.schema import ADAPTIVE, FAITHFULNESS, INSTANCES, SCHEMA_VERSION, SPREAD, STABILITY, ThreatModel
+from fracbench.schema import ADAPTIVE, SCHEMA_VERSION
 from fracbench.store import CellResult, ResultFolder, digest
-from fracbench.summary import strongest_attack
 from fracbench.tensors import Images
 
-PREDICTION_COLUMNS = (
-    *("image", "threat", "epsilon", "attack", "part", "margin", "correct", "distance"),
-    *("adversarial_distance", "carried", "ladder", "zero_gradient", "fracture_margin"),
-)
 PROBED = 8  # images on which a model is looked at before its cells
-TRUTHS = ("correct", "carried", "ladder", "zero_gradient")
-ALIGNMENT_COLUMNS = ("image", "threat", "epsilon", "attack", "explainer", "grid", "blank", "hit",
-                     *INSTANCES, *SPREAD, *STABILITY, *FAITHFULNESS)  # fmt: skip
 
 
 @dataclass
@@ -165,7 +157,7 @@ def _named(known: Mapping[str, Any], cell: Cell) -> dict[str, Any]:
 
 def _outcome(collected: _Collected, job: Job, attacks: Sequence[str], random: bool) -> Outcome:
     return Outcome(
-        _assemble(collected.tables, job, attacks),
+        joined_tables(collected.tables, job, attacks),
         collected.records,
         random,
         sum(record["seconds"] for record in collected.records),
@@ -174,7 +166,7 @@ def _outcome(collected: _Collected, job: Job, attacks: Sequence[str], random: bo
 
 
 def _flags(collected: _Collected, job: Job, random: bool) -> list[dict[str, Any]]:
-    predictions = _assemble(collected.tables, job, list(job.attacks))["predictions"]
+    predictions = joined_tables(collected.tables, job, list(job.attacks))["predictions"]
     clean = predictions[predictions.attack == CLEAN].set_index("image")
     attacked = under(predictions, job.spec.threat.norm, job.spec.threat.model.epsilon)
     symptoms = [cell["symptoms"] for cell in collected.records if "symptoms" in cell]
@@ -216,60 +208,6 @@ def _uncounted(model: Guarded) -> Iterator[None]:
         yield
     finally:
         model.passes = before
-
-
-def _assemble(
-    collected: Mapping[str, Sequence[pd.DataFrame]], job: Job, attacks: Sequence[str]
-) -> dict[str, pd.DataFrame]:
-    def joined(name: str) -> pd.DataFrame:
-        frames = collected.get(name, [])
-        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-
-    images, predictions, alignment, gallery = (
-        joined(name) for name in ("images", "predictions", "alignment", "gallery")
-    )
-    if images.empty:  # every clean cell has failed
-        images = _bare_images(job)
-    for references in _references(collected.get("references", [])):
-        images = images.merge(references, on="image", how="left")
-    if predictions.empty:
-        predictions = pd.DataFrame(columns=PREDICTION_COLUMNS).astype(dict.fromkeys(TRUTHS, bool))
-    for name in [
-        name for name in PREDICTION_COLUMNS if name not in predictions
-    ]:  # only clean cells have them, and all have failed
-        predictions[name] = pd.NA
-    if alignment.empty:
-        alignment = pd.DataFrame(columns=[*ALIGNMENT_COLUMNS, *job.spec.metrics])
-    predictions = carried_over(predictions, job.spec.threat.norm)
-    return {"images": images, "predictions": predictions, "alignment": alignment,
-            "gallery": _strongest_only(gallery, predictions, job.spec.threat.model, attacks)}  # fmt: skip
-
-
-def _bare_images(job: Job) -> pd.DataFrame:
-    samples = [sample for batch in job.batches for sample in batch]
-    fields = ("label", "group", "annotated")
-    bare = pd.DataFrame({"image": [s.id for s in samples], **{f: [getattr(s, f) for s in samples] for f in fields}})
-    unknown = ("mask_area", "content", *(f"chance_{name}" for name in (*job.spec.metrics, "hit")))
-    return bare.assign(metadata=[plain(s.metadata) for s in samples], **dict.fromkeys(unknown, float("nan")))
-
-
-def _references(frames: Iterable[pd.DataFrame]) -> list[pd.DataFrame]:
-    """One frame for each grid: explainers that share a grid share their references."""
-    by_grid: dict[tuple[str, ...], list[pd.DataFrame]] = defaultdict(list)
-    for frame in frames:
-        by_grid[tuple(frame.columns)].append(frame)
-    return [pd.concat(of).drop_duplicates("image") for of in by_grid.values()]
-
-
-def _strongest_only(
-    gallery: pd.DataFrame, predictions: pd.DataFrame, threat: ThreatModel, attacks: Sequence[str]
-) -> pd.DataFrame:
-    """Of the attacked pictures keep those of each image's lowest-margin attempt."""
-    if gallery.empty or predictions.empty:
-        return gallery
-    strongest = strongest_attack(under(predictions, threat.norm, threat.epsilon), attacks)
-    keep = (gallery.condition == "clean") | (gallery.attack == gallery.image.map(strongest))
-    return gallery[keep].reset_index(drop=True)
 
 
 def record_of(

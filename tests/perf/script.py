@@ -1,0 +1,185 @@
+"""A run against a careful script of the same work: ``python tests/perf/script.py DIR``, the folder of FracAtlas.
+
+64 test images (32 fractured) of 224 x 224 and an untrained ResNet-18: PGD of 20 steps; saliency, Grad-CAM and
+integrated gradients of 50 steps on the clean images and, under attack, on the fractured ones; six metrics where there
+is a mask. The script is a loop of PGD, captum, and Quantus metric by metric. They take turns. Then the run alone again
+with one measure at a time left out, and the seconds of each part. Times are told, nothing is asserted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import quantus
+import torch
+from captum.attr import IntegratedGradients, LayerGradCam, Saliency
+from fracbench import registry
+from fracbench.data import Batch, load
+from fracbench.environment import environment, pick_device, prepare
+from fracbench.models import guard
+from fracbench.plan import Job
+from fracbench.resolving import resolve
+from fracbench.runner import evaluate_model, record_of
+from fracbench.schema import BenchmarkSpec
+from fracbench.store import ResultFolder
+from fracbench.summary import summarise
+from torch import Tensor, nn
+from torch.nn import functional
+
+EACH, SIDE, EPSILON, STEPS, PATH = 32, 224, 1 / 255, 20, 50
+SIX = ("pointing_game", "relevance_mass_accuracy", "relevance_rank_accuracy", "attribution_localisation",
+       "top_k_intersection", "auc")  # fmt: skip
+NETWORK = {"architecture": "resnet18", "image_size": SIDE, "options": {"zero_init_last": False}}  # else maps are blank
+FIELDS = {"submission": "untrained", "title": "untrained", "authors": [], "control": False, "training": {}, "model": {},
+          "weights_sha256": None, "reported": {}, "overlap": {}}  # fmt: skip
+Seconds = dict[str, float]
+
+
+def spec() -> BenchmarkSpec:
+    return BenchmarkSpec.model_validate({
+        "name": "script", "title": "what the script does", "dataset": {"name": "fracatlas"}, "image_size": SIDE,
+        "images": {"fractured": EACH, "normal": EACH}, "threat": {"norm": "linf", "epsilon": "1/255"},
+        "attacks": [{"name": "pgd", "params": {"steps": STEPS}}], "logical_batch": 2 * EACH, "metrics": SIX,
+        "explainers": [{"name": "saliency"}, {"name": "gradcam"},
+                       {"name": "integrated_gradients", "params": {"steps": PATH}}],
+        "panel": ["saliency", "gradcam", "integrated_gradients"],
+    })  # fmt: skip
+
+
+@contextmanager
+def timed(spent: Seconds, part: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    spent[part] = spent.get(part, 0.0) + time.perf_counter() - start
+
+
+def script(network: nn.Module, batch: Batch, spent: Seconds) -> None:
+    """What a careful person writes: whole batches, no gradient of weights, Quantus without its printing."""
+    images, labels = batch.images, batch.labels
+    sign = (2 * labels - 1).float()
+    with timed(spent, "attack"):
+        attacked = (images + EPSILON * (2 * torch.rand_like(images) - 1)).clamp(0, 1)
+        for _ in range(STEPS):
+            attacked.requires_grad_(True)
+            logits = network(attacked)
+            (slope,) = torch.autograd.grad((sign * (logits[:, 1] - logits[:, 0])).sum(), attacked)
+            step = attacked.detach() - 2.5 * EPSILON / STEPS * slope.sign()
+            attacked = step.clamp(images - EPSILON, images + EPSILON).clamp(0, 1)
+        with torch.no_grad():
+            network(images), network(attacked)
+    fractured = labels == 1
+
+    def margin(x: Tensor) -> Tensor:
+        logits = network(x)
+        return logits[:, 1] - logits[:, 0]
+
+    layer = network.network.layer4
+    for given, marked in ((images, fractured), (attacked[fractured], torch.ones(EACH, dtype=torch.bool))):
+        maps: dict[str, Tensor] = {}
+        with timed(spent, "saliency"):
+            maps["saliency"] = Saliency(margin).attribute(given)[:, 0]
+        with timed(spent, "gradcam"):
+            found = LayerGradCam(margin, layer).attribute(given, relu_attributions=True)
+            maps["gradcam"] = functional.interpolate(found, (SIDE, SIDE), mode="bilinear")[:, 0].detach()
+        with timed(spent, "integrated gradients"):
+            path = IntegratedGradients(margin).attribute(given, n_steps=PATH, internal_batch_size=2 * EACH)
+            maps["integrated gradients"] = path[:, 0].clamp_min(0).detach()
+        with timed(spent, "metrics"):
+            for of in maps.values():
+                scores(of[marked].cpu().numpy(), batch.masks[fractured].cpu().numpy())
+
+
+def scores(maps: np.ndarray, masks: np.ndarray) -> None:
+    given = {"normalise": False, "abs": False, "disable_warnings": True}
+    metrics = [
+        quantus.PointingGame(**given), quantus.RelevanceMassAccuracy(**given), quantus.RelevanceRankAccuracy(**given),
+        quantus.AttributionLocalisation(**given), quantus.TopKIntersection(k=SIDE * SIDE // 20, **given),
+        quantus.AUC(**given),
+    ]  # fmt: skip
+    kept = maps.reshape(len(maps), -1).max(1) > 0  # a blank map raises
+    a, s = maps[kept][:, None], masks[kept][:, None].astype(int)
+    for metric in metrics if len(a) else ():
+        metric(model=None, x_batch=np.zeros_like(a), y_batch=np.ones(len(a), int), a_batch=a, s_batch=s, batch_size=64)
+
+
+def run(network: nn.Module, job: Job, device: str, spent: Seconds, fold: bool = True) -> None:
+    """The same through the runner, with all it does beside: referee, symptoms, cells on disk, tables, summary."""
+    guarded = guard(network, SIDE, device, fold=fold)
+    with tempfile.TemporaryDirectory() as temporary, timed(spent, "all"):
+        folder = ResultFolder(Path(temporary), "untrained", job.folder_name)
+        outcome = evaluate_model(guarded, job, device, folder=folder, identity={"model": "untrained"})
+        record = record_of(FIELDS, job, outcome, environment(job, device), "script")
+        folder.write(outcome.tables, record, summarise(record, outcome.tables))
+    for cell in outcome.cells:
+        assert cell["status"] == "done", cell["error"]
+        part = cell["explainer"] or cell["kind"]
+        spent[part] = spent.get(part, 0.0) + cell["seconds"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path, help="JSON file for every time")
+    arguments = parser.parse_args()
+    device = pick_device(arguments.device)
+    prepare(device)
+    job = resolve(spec(), data=arguments.data)
+    torch.manual_seed(0)
+    plain: nn.Module = registry.make("models", "timm", NETWORK)
+    plain = plain.to(device).eval().requires_grad_(False)
+    fast = registry.make("models", "timm", NETWORK)
+    fast.load_state_dict(plain.state_dict())
+    fast = fast.to(device, memory_format=torch.channels_last).eval()
+    batch = load(job.dataset, job.batches[0], SIDE)
+    batch = replace(batch, **{name: getattr(batch, name).to(device) for name in ("images", "labels", "masks")})
+    run(fast, job, device, {})  # warms up: chance and ceilings are computed once for all models
+    works: dict[str, Callable[[Seconds], None]] = {
+        "run": lambda spent: run(fast, job, device, spent),
+        "script": lambda spent: script(plain, batch, spent),
+    }
+    times: dict[str, list[Seconds]] = {name: [] for name in works}
+    for _ in range(arguments.rounds):
+        for name, work in works.items():
+            spent: Seconds = {}
+            with timed(spent, "all") if name == "script" else nullcontext():
+                work(spent)
+            times[name].append(spent)
+            print(name, {part: round(seconds, 1) for part, seconds in spent.items()}, flush=True)
+    whole = {name: statistics.median(of["all"] for of in each) for name, each in times.items()}
+    print(
+        f"script {whole['script']:.1f} s, run {whole['run']:.1f} s: {whole['script'] / whole['run']:.2f} times faster"
+    )
+    quantus_job = resolve(spec(), data=arguments.data, metrics_backend="quantus")
+    without: dict[str, Callable[[Seconds], None]] = {
+        "folded batch norms": lambda spent: run(fast, job, device, spent, fold=False),
+        "channels last": lambda spent: run(plain, job, device, spent),
+        "metrics of its own": lambda spent: run(fast, quantus_job, device, spent),
+    }
+    left: dict[str, Any] = {}
+    for name, work in without.items():
+        left[name] = {}
+        work(left[name])
+        print(f"without {name}: {left[name]['all']:.1f} s", flush=True)
+    if arguments.out:
+        machine = environment(job, device)["device_name"]
+        record = {"machine": machine, "threads": torch.get_num_threads(), "torch": torch.__version__, "times": times,
+                  "without": left}  # fmt: skip
+        arguments.out.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
