@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from fracbench.cli import main
 from fracbench.contracts import Sample
 from fracbench.errors import InputError
 from fracbench_plugins.datasets import _groups
+from fracbench_plugins.datasets._near_duplicates import near_duplicates
 from fracbench_plugins.datasets.fracatlas import SPLITS, FracAtlas
 from PIL import Image, ImageFile
 
@@ -326,3 +329,83 @@ def test_groups_must_be_lists_of_names(made: Path) -> None:
     (made / "near-duplicates.json").write_text('{"groups": ["IMG0000000.jpg", "IMG0000001.jpg"]}')
     with pytest.raises(InputError, match="is no list of groups"):
         FracAtlas(made).samples("test")
+
+
+def picture(seed: int) -> np.ndarray:
+    """A smooth one, as radiographs are."""
+    small = Image.fromarray(np.random.default_rng(seed).integers(0, 255, (24, 32), np.uint8))
+    return np.asarray(small.resize((320, 240), Image.Resampling.BICUBIC))
+
+
+def test_nearly_identical_images_are_found_where_no_list_names_them(
+    made: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FRACBENCH_CACHE", str(tmp_path / "cache"))
+    folder = made / "images/Non_fractured"
+    changed = {
+        "IMG0000030.jpg": picture(1), "IMG0000031.jpg": picture(1) // 2 + 60, "IMG0000032.jpg": picture(2),
+        "IMG0000033.jpg": picture(1)[::-1], "IMG0000034.jpg": 255 - picture(1),
+    }  # fmt: skip
+    for name, pixels in changed.items():
+        Image.fromarray(pixels).resize((200 + int(name[9]) * 40, 160)).save(folder / name, quality=60)
+    samples = everything(FracAtlas(made))
+    assert {name for name in samples if samples[name].group == "IMG0000030.jpg"} == {"IMG0000030.jpg", "IMG0000031.jpg"}
+    assert "looking for nearly identical images" in capsys.readouterr().err
+    assert everything(FracAtlas(made)) == samples and not capsys.readouterr().err, "looked for once"
+    (made / "near-duplicates.json").write_text('{"groups": []}')
+    assert everything(FracAtlas(made))["IMG0000031.jpg"].group == "IMG0000031.jpg", "a list decides"
+
+
+@pytest.mark.fracatlas
+def test_real_near_duplicates_are_those_of_the_list(real: FracAtlas) -> None:
+    listed = (sorted(real._files.keys() & set(group)) for group in json.loads(NEAR.read_text())["groups"])
+    assert near_duplicates(real._pictures()) == sorted(group for group in listed if len(group) > 1)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda root: spoiled(root / "dataset.csv", lambda text: text.replace(",", ";")), "lacks the column image_id"),
+        (lambda root: spoiled(root / "dataset.csv", lambda text: text + "IMG0000001.jpg,1,0,0,0,0,0,1,0,0,1,1,0\n"),
+         "dataset.csv:41: lists IMG0000001.jpg again"),
+        (lambda root: spoiled(root / "dataset.csv", lambda text: text.replace("jpg,1,0", "jpg,yes,0", 1)),
+         "dataset.csv:2: hand is 'yes', not 0 or 1"),
+        (lambda root: (root / "dataset.csv").unlink() or (root / "dataset.csv").mkdir(), "'dataset.csv' is missing"),
+        (lambda root: (root / "images/Fractured").rename(root / "images/gone") and (root / "images/Fractured").touch(),
+         "'images/Fractured' is missing"),
+        (lambda root: (root / "near-duplicates.json").write_text("[" * 100_000), "is no list of groups"),
+        (lambda root: spoiled(root / COCO, lambda text: text.replace("IMG0000001.jpg", "other/IMG0000000.jpg")),
+         "lists IMG0000000.jpg in two folders"),
+        (lambda root: spoiled(root / COCO, lambda text: text.replace("24.0", "1e300")), "1e+300"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_file_is_one_line(made: Path, spoil, says: str) -> None:  # type: ignore[no-untyped-def]
+    spoil(made)
+    with pytest.raises(InputError) as caught:
+        FracAtlas(made).samples("test")
+    assert says in caught.value.faults[0] and "\n" not in caught.value.faults[0]
+
+
+def spoiled(file: Path, change: Callable[[str], str]) -> None:
+    file.write_text(change(file.read_text()))
+
+
+def test_flags_may_be_written_as_a_spreadsheet_does(made: Path) -> None:
+    before = everything(FracAtlas(made))
+    spoiled(made / "dataset.csv", lambda text: text.replace(",1,", ",1.0,").replace(",0,", ",0.0,"))
+    assert everything(FracAtlas(made)) == before
+
+
+def test_thousands_of_faults_are_twenty_lines(made: Path) -> None:
+    rows = "".join(f"IMG9{i:06}.jpg,1,0,0,0,0,0,1,0,0,1,1,0\n" for i in range(3000))
+    spoiled(made / "dataset.csv", lambda text: text + rows)
+    done = CliRunner().invoke(main, ["data", "check", str(made)])
+    lines = [line for line in done.output.splitlines() if line.startswith("error: ")]
+    assert done.exit_code == 2 and len(lines) == 21 and lines[-1] == "error: and 2980 more"
+
+
+def test_a_split_that_is_not_there_costs_no_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(main, ["data", "fracatlas", "--split", "tst"])
+    assert done.exit_code == 2 and "error: fracatlas has no split 'tst'; it has train, val, test" in done.output
+    assert not list(tmp_path.iterdir())

@@ -191,7 +191,7 @@ def test_a_slow_architecture_gets_its_multiple_of_all_epochs(tmp_path: Path) -> 
 
 def test_a_start_is_trained_on(tmp_path: Path) -> None:
     start = recipe(name="first", submission="first")
-    with pytest.raises(InputError, match=r"train that first: fracbench train first --seed 0 --out .*/NAME"):
+    with pytest.raises(InputError, match=r"or train it: fracbench train first --seed 0 --out .*/NAME"):
         trained(recipe(start="first"), tmp_path / "tiny")
     trained(start, tmp_path / "first")
     trained(start, tmp_path / "other", seed=1)
@@ -205,7 +205,7 @@ def test_a_start_is_trained_on(tmp_path: Path) -> None:
     record = json.loads((tmp_path / "tiny" / "training.json").read_text())
     assert record["start"]["submission"] == "first" and record["epochs"] == []
     assert trained(recipe(start="first"), tmp_path / "more") != trained(recipe(), tmp_path / "anew")
-    with pytest.raises(InputError, match="train that first"):  # it would replace its own start
+    with pytest.raises(InputError, match="or train it: fracbench train"):  # it would replace its own start
         trained(recipe(start="first"), tmp_path / "first", force=True)
     assert (tmp_path / "first" / "weights.safetensors").read_bytes() == kept
 
@@ -256,7 +256,7 @@ def test_a_control_has_its_bias_and_a_defence_its_plugin(tmp_path: Path) -> None
 
 def test_weights_that_are_there_are_kept_unless_forced(tmp_path: Path) -> None:
     before = trained(recipe(), tmp_path / "tiny")
-    with pytest.raises(InputError, match="there already; pass --force"):
+    with pytest.raises(InputError, match="there already; pass another --out, or --force"):
         trained(recipe(), tmp_path / "tiny", seed=1)
     assert (tmp_path / "tiny" / "weights.safetensors").read_bytes() == before
     assert trained(recipe(), tmp_path / "tiny", seed=1, force=True) != before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -34,8 +35,32 @@ def test_a_folder_of_radiographs_trains_into_half_precision(made: Path, tmp_path
     assert kinds == {(True, torch.float16), (False, torch.float32)}
     entry = discover(tmp_path / "a", None)[0]
     assert entry.submission.training.data == "fracatlas"
+    assert "https://doi.org/10.6084/m9.figshare.22363012" in entry.submission.links
+    told = json.loads((tmp_path / "a" / "tiny" / "training.json").read_text())["data"]
+    dataset = registry.make("datasets", "fracatlas", FRACATLAS["dataset"]["params"], root=made)
+    for split in ("train", "val"):
+        assert told[split] == {"images": len(dataset.samples(split)), "fingerprint": dataset.fingerprint(split)}
     logits = load_model(entry, 32, "cpu", 8)(torch.rand(2, 1, 32, 32))
     assert logits.dtype == torch.float32 and logits.shape == (2, 2)
+
+
+def test_a_split_with_one_label_cannot_train(made: Path, tmp_path: Path) -> None:
+    for file in (made / "images/Non_fractured").iterdir():
+        file.unlink()
+    table = made / "dataset.csv"
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:21]))
+    with pytest.raises(InputError, match=r"split train of fracatlas has .* fractured and 0 normal images; both are"):
+        trained(recipe(**FRACATLAS), tmp_path / "tiny", data=made)
+    assert not (tmp_path / "tiny").exists()
+
+
+@pytest.mark.parametrize("name", ["submission.yaml", "training.json"])
+def test_what_somebody_wrote_is_kept_unless_forced(made: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / name).write_text("mine")
+    with pytest.raises(InputError, match=f"{name} is there already; pass another --out, or --force"):
+        trained(recipe(**FRACATLAS), tmp_path / "tiny", data=made)
+    assert (tmp_path / "tiny" / name).read_text() == "mine"
 
 
 def test_training_without_the_folder_is_one_line(tmp_path: Path) -> None:
@@ -114,7 +139,7 @@ def test_imagenet_weights_take_the_place_of_the_phantom(tmp_path: Path, monkeypa
 
 def test_other_architectures_go_on_from_the_phantom_at_another_size(tmp_path: Path) -> None:
     asked, architecture = recipes.load("fracatlas-standard"), recipes.architecture("resnet")
-    with pytest.raises(InputError, match="train that first: fracbench train standard"):
+    with pytest.raises(InputError, match="or train it: fracbench train standard"):
         start.start_of(asked, architecture, tmp_path / "x", 0, None)
     begins = start.start_of(asked, architecture, STARTERS / "fracatlas-resnet-standard", 0, None)
     assert begins is not None and begins.record["submission"] == "phantom-resnet-standard" and begins.links == ()

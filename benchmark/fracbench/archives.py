@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 
 from fracbench.contracts import Archive
@@ -55,7 +56,7 @@ def _unpack(file: Path, root: Path, most: int) -> None:
             inner = Path(place) / root.name
             (inner if inner.is_dir() else Path(place)).rename(root)
             Path(place).mkdir(exist_ok=True)  # for its own removal, where all of it was renamed
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         raise InputError(f"{file}: is no zip that can be unpacked ({error}); delete it and try again") from error
     except OSError as error:
         raise InputError(f"{file}: cannot be unpacked ({error.strerror or error}); make room and try again") from error

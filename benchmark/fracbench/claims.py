@@ -27,7 +27,13 @@ from fracbench.summary import summarise
 from fracbench.tasks import Task
 
 MOST = 20  # faults of one kind that are told
-MORE = {"symptoms": ("symptoms",), "attack": ("parts",), "further": ("parts",), "corruption": ("parts",)}
+MORE = {
+    "clean": ("random",),
+    "symptoms": ("symptoms",),
+    "attack": ("parts",),
+    "further": ("parts",),
+    "corruption": ("parts",),
+}
 PICTURES, STRONGEST = ("radiograph", "mask", "perturbation", "attributions"), "strongest"
 # of run.json, what this machine or this moment says; all else the benchmark or the submission does
 OF_THE_RUN = (

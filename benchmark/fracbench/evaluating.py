@@ -24,6 +24,7 @@ from fracbench.progress import Progress
 from fracbench.robust_scores import of_third_parties
 from fracbench.runner import Outcome, read_back, record_of
 from fracbench.schema import THIRD_PARTY
+from fracbench.spreading import Pool, evaluate_spread
 from fracbench.store import TABLES
 from fracbench.summary import summarise
 from fracbench.tasks import Task, finished_run
@@ -38,7 +39,7 @@ def _ignore(*_: Any) -> None:
     pass
 
 
-def _modules(task: Task) -> list[str]:
+def modules_of(task: Task) -> list[str]:
     """Where the code of a task's plugins is."""
     job = task.job
     plugins = (job.dataset, *(attack for _, _, attack in job.every_attack()), *job.explainers.values())
@@ -50,7 +51,7 @@ def _in_process(
     task: Task, limits: Limits, work: Callable[..., T], *arguments: object, hear: Callable[..., None] = _ignore
 ) -> T:
     """What ``work`` makes of a task in the process of its submission."""
-    return apart(partial(work, task, *arguments), limits, limits.seconds or BETWEEN_CELLS, hear, _modules(task))
+    return apart(partial(work, task, *arguments), limits, limits.seconds or BETWEEN_CELLS, hear, modules_of(task))
 
 
 def check(tasks: Iterable[Task], limits: Limits) -> dict[str, list[str]]:
@@ -130,9 +131,12 @@ class _Heard:
             self.progress.note(*content)
 
 
-def run_submission(task: Task, limits: Limits, progress: Progress, others: Iterable[Task] = ()) -> Outcome:
+def run_submission(
+    task: Task, limits: Limits, progress: Progress, others: Iterable[Task] = (), pool: Pool | None = None
+) -> Outcome:
     """Evaluate one submission into its results folder, unless one of ``others`` is the same model and has finished.
 
+    On the workers of ``pool``, or in one process.
     A cell in which its process dies has failed, and a new process goes on after it; at the third death all that is not
     finished has failed.
     """
@@ -143,7 +147,8 @@ def run_submission(task: Task, limits: Limits, progress: Progress, others: Itera
         for cell in (cell for batch in range(len(job.batches)) for cell in job.cells(batch)):
             progress.cell(cell.label, sum(job.passes(cell)), cached=True)
     else:
-        taken_from, outcome = None, _evaluated(task, limits, progress)
+        taken_from = None
+        outcome = _evaluated(task, limits, progress) if pool is None else evaluate_spread(task, pool, limits, progress)
     given = task.entry_fields, job, outcome, task.environment, task.identity, task.evaluation
     run = record_of(*given, taken_from)
     run, tables = _with_third_parties(task, run, outcome.tables, limits, progress)

@@ -36,7 +36,7 @@ class Explanations:
     number: int
     data: Batch
     _clean: dict[str, Maps] = field(default_factory=dict)
-    _shared: tuple[str, dict[int, Any]] = field(default_factory=lambda: ("", {}))  # by which attack, and what
+    _shared: tuple[str, dict[Any, Any]] = field(default_factory=lambda: ("", {}))  # by which attack, and what
 
     @cached_property
     def near_instances(self) -> list[Masks]:
@@ -64,10 +64,23 @@ class Explanations:
             return self._given(cell.explainer)
         if self._shared[0] != cell.attack:
             self._shared = cell.attack, {}
-        explained = self._explain(cell.explainer, images, which, self._shared[1])
-        if cell.attack == CLEAN:
-            self._clean[cell.explainer] = explained.maps[self.annotated.to(explained.maps.device)]
-        return explained
+        if cell.attack != CLEAN:
+            return self._explain(cell.explainer, images, which, self._shared[1])
+        return self._all_clean(cell.explainer, images)
+
+    def _all_clean(self, explainer: str, images: Images) -> Explained:
+        """The annotated images by themselves, so that their maps are the same wherever they are computed again."""
+        others = (~torch.isin(torch.arange(len(images)), self.annotated)).nonzero()[:, 0]
+        parts = []
+        for name, which in (("annotated", self.annotated), ("others", others)):
+            if len(which):
+                kept = self._shared[1].setdefault(name, {})
+                parts.append((which, self._explain(explainer, images[which.to(images.device)], which, kept)))
+        if parts[0][0] is self.annotated:
+            self._clean[explainer] = parts[0][1].maps
+        back = torch.argsort(torch.cat([which for which, _ in parts])).to(images.device)
+        maps, blank = (torch.cat([getattr(of, name) for _, of in parts])[back] for name in ("maps", "blank"))
+        return Explained(maps, parts[0][1].grid, blank, parts[0][1].notes)
 
     def _explain(self, explainer: str, images: Images, which: Tensor, kept: dict[int, Any] | None) -> Explained:
         valid = self.data.valid[which.to(images.device)]

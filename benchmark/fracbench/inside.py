@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Mapping, Sequence
@@ -13,11 +14,14 @@ import torch
 
 from fracbench import third_party
 from fracbench.apart import PATIENCE, Tell
+from fracbench.bench import Bench
+from fracbench.cells import compute, patience
 from fracbench.environment import prepare
 from fracbench.errors import InputError
 from fracbench.models import Guarded, undisturbed
 from fracbench.plan import Cell
-from fracbench.runner import Outcome, evaluate_model
+from fracbench.runner import Outcome, check_networks, evaluate_model, probe_random
+from fracbench.store import CellResult
 from fracbench.tasks import Task
 from fracbench.third_party import Sent
 
@@ -69,6 +73,34 @@ def evaluate(task: Task, seconds: float | None, lost: Mapping[Cell, str], tell: 
         prepared(task), task.job, task.device, folder=task.folder, identity=task.cell_identity, progress=progress,
         seconds=seconds, watched=True, lost=lost,
     )  # fmt: skip
+
+
+def compute_cells(
+    task: Task,
+    cells: Sequence[Cell],
+    given: Mapping[Cell, CellResult],
+    seconds: float | None,
+    card: int | None,
+    tell: Tell,
+) -> None:
+    """These cells of one logical batch, one after the other, each told when it is finished; ``given`` are earlier ones.
+
+    On ``card`` of several, where it is told.
+    """
+    if card is not None:
+        torch.cuda.set_device(card)
+    model, job = prepared(task), task.job
+    batch = cells[0].batch
+    clean = given.get(Cell("clean", batch))
+    random = probe_random(model, job, task.device) if clean is None else clean.record.get("random", False)
+    unfit = check_networks(model, job, task.device, {cell.explainer for cell in cells})
+    bench = Bench(job, model, batch, task.device, random, unfit, dict(given))
+    for cell in cells:
+        allowed = seconds or patience(bench, cell)
+        tell("begins", cell)
+        tell(PATIENCE, allowed)
+        bench.results[cell] = compute(bench, cell, math.inf)
+        tell("finished", cell, bench.results[cell])
 
 
 def examine(task: Task, tell: Tell) -> None:

@@ -68,12 +68,15 @@ def resolve(
     spec = shrunk(spec, budget) if budget < 1 else spec
     root = Path(data) if data is not None else None
     if root is not None and not root.is_dir():
-        raise InputError(f"--data {data}: no such folder")
+        published = getattr(registry.load("datasets", spec.dataset.name), "archive", None)
+        hint = f"; `fracbench data {spec.dataset.name}` downloads it to ./{published.folder}" if published else ""
+        raise InputError(f"--data {data}: no such folder{hint}")
     dataset: Dataset = registry.make("datasets", spec.dataset.name, spec.dataset.params, root=root)
     of = split or spec.split
     if of not in dataset.splits:
         hint = did_you_mean(of, dataset.splits)
-        raise InputError(f"unknown split '{of}'.{hint} Splits are: {', '.join(dataset.splits)}")
+        given = ", ".join(dataset.splits)
+        raise InputError(f"unknown split '{of}'.{hint} Splits are: {given}; pass one of them with --split")
     samples: Sequence[Sample] = dataset.samples(of)
     fractured, normal = spec.images.fractured, spec.images.normal
     if limit is not None:

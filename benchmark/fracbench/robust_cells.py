@@ -53,7 +53,8 @@ def clean(bench: Bench, cell: Cell) -> CellResult:
         if name in bench.job.gallery:
             gallery.append(bench.picture(i, cell, "radiograph", data.images[i, 0]))
             gallery.append(bench.picture(i, cell, "mask", data.masks[i].float()))
-    return CellResult({}, {"predictions": rows, "images": images, "gallery": pd.DataFrame(gallery)})
+    tables = {"predictions": rows, "images": images, "gallery": pd.DataFrame(gallery)}
+    return CellResult({"random": bench.random}, tables)
 
 
 def _craft(bench: Bench, cell: Cell) -> tuple[Crafted, CellResult]:

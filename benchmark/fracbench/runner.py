@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,9 +48,19 @@ class Outcome:
 
 
 @dataclass
-class _Collected:
+class Collected:
+    """Records, and tables by name, of cells in the order of a plan."""
+
     tables: dict[str, list[pd.DataFrame]] = field(default_factory=lambda: defaultdict(list))
     records: list[dict[str, Any]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, results: Mapping[Cell, CellResult], plan: Iterable[Sequence[Cell]]) -> Collected:
+        collected = cls()
+        for cells in plan:
+            for cell in cells:
+                collected.add(results[cell])
+        return collected
 
     def add(self, result: CellResult) -> None:
         self.records.append(result.record)
@@ -79,7 +89,7 @@ def evaluate_model(
     progress, lost = progress or Silent(), lost or {}
     known = {**job.identity(), **(identity or {})}
     random = probe_random(model, job, device)
-    collected = _Collected()
+    collected = Collected()
     unfit = check_networks(model, job, device)
     benches = [Bench(job, model, batch, device, random, unfit) for batch in range(len(job.batches))]
 
@@ -87,7 +97,7 @@ def evaluate_model(
         """Cells of one logical batch, whose images are let go afterwards."""
         bench = benches[cells[0].batch]
         for cell in cells:
-            name = _named(known, cell)
+            name = named(known, cell)
             result = folder.cells.read(name) if folder else None
             progress.cell(cell.label, sum(job.passes(cell)), cached=result is not None)
             if result is None and cell in lost:
@@ -100,29 +110,41 @@ def evaluate_model(
                     folder.cells.write(name, result)
             bench.results[cell] = result
             collected.add(result)
-            if result.status == "failed" and not result.record["error"].startswith(EarlierFault.__name__):
-                progress.note(f"failed: {cell.label}: {result.record['error']}")
-            elif result.status == "unsupported" and (cell.batch, cell.attack) == (0, CLEAN):
-                effect = "the row is not ranked" if cell.explainer in job.spec.panel else "not in the headline"
-                progress.note(f"unsupported ({effect}): {cell.explainer}: {result.record['error']}")
+            told(job, cell, result, progress)
         bench.release()
 
     for batch in range(len(job.batches)):
         run(job.cells(batch))
-    asking = unanswered(_flags(collected, job, random)) if job.adaptive else []
+    asking = asking_of(collected, job, random, progress)
     if asking:
-        batches = [job.answering(batch) for batch in range(len(job.batches))]
-        more = [cell for batch_cells in batches for cell in batch_cells]
-        progress.more(len(more), sum(sum(job.passes(cell)) for cell in more))
-        progress.note(f"flagged ({', '.join(asking)}): the adaptive attack answers")
-        for batch_cells in batches:
-            run(batch_cells)
-    outcome = _outcome(collected, job, [*job.attacks, *([ADAPTIVE] if asking else [])], random)
-    _tell_blank(outcome.tables, progress)
+        for batch in range(len(job.batches)):
+            run(job.answering(batch))
+    outcome = outcome_of(collected, job, [*job.attacks, *([ADAPTIVE] if asking else [])], random)
+    tell_blank(outcome.tables, progress)
     return outcome
 
 
-def _tell_blank(tables: Mapping[str, pd.DataFrame], progress: Progress) -> None:
+def told(job: Job, cell: Cell, result: CellResult, progress: Progress) -> None:
+    """Tell of a cell that is not as it should be."""
+    if result.status == "failed" and not result.record["error"].startswith(EarlierFault.__name__):
+        progress.note(f"failed: {cell.label}: {result.record['error']}")
+    elif result.status == "unsupported" and (cell.batch, cell.attack) == (0, CLEAN):
+        effect = "the row is not ranked" if cell.explainer in job.spec.panel else "not in the headline"
+        progress.note(f"unsupported ({effect}): {cell.explainer}: {result.record['error']}")
+
+
+def asking_of(collected: Collected, job: Job, random: bool, progress: Progress) -> list[str]:
+    """The flags that only the adaptive attack can answer; its cells are added to what is to be done."""
+    asking = unanswered(_flags(collected, job, random)) if job.adaptive else []
+    if asking:
+        more = [cell for batch in range(len(job.batches)) for cell in job.answering(batch)]
+        progress.more(len(more), sum(sum(job.passes(cell)) for cell in more))
+        progress.note(f"flagged ({', '.join(asking)}): the adaptive attack answers")
+    return asking
+
+
+def tell_blank(tables: Mapping[str, pd.DataFrame], progress: Progress) -> None:
+    """Tell which explainers gave maps of nothing, and how many."""
     images, explained = tables["images"], tables["alignment"]
     fractured = images[(images.label == 1) & images.annotated].image
     for name, by_attack in blank_maps(explained[explained.image.isin(fractured)]).items():
@@ -139,23 +161,24 @@ def read_back(
     ``answering``: whether a flag had asked for the adaptive attack. The last cell has failed whatever was finished: the
     model never came to an end.
     """
-    collected, known = _Collected(), {**job.identity(), **identity}
+    collected, known = Collected(), {**job.identity(), **identity}
     batches = range(len(job.batches))
     cells = [cell for batch in batches for cell in job.cells(batch)]
     cells += [cell for batch in batches for cell in job.answering(batch)] if answering else []
     for cell in cells:
         failed = CellResult(cell_record(cell, len(job.batches[cell.batch]), lost.get(cell, reason)))
-        finished = None if cell == cells[-1] else folder.cells.read(_named(known, cell))
+        finished = None if cell == cells[-1] else folder.cells.read(named(known, cell))
         collected.add(finished or failed)
-    return _outcome(collected, job, [*job.attacks, *([ADAPTIVE] if answering else [])], random=False)
+    return outcome_of(collected, job, [*job.attacks, *([ADAPTIVE] if answering else [])], random=False)
 
 
-def _named(known: Mapping[str, Any], cell: Cell) -> dict[str, Any]:
+def named(known: Mapping[str, Any], cell: Cell) -> dict[str, Any]:
     """All that determines a cell."""
     return {**known, "cell": [cell.kind, cell.batch, cell.attack, cell.epsilon, cell.explainer, cell.norm]}
 
 
-def _outcome(collected: _Collected, job: Job, attacks: Sequence[str], random: bool) -> Outcome:
+def outcome_of(collected: Collected, job: Job, attacks: Sequence[str], random: bool) -> Outcome:
+    """What came of all cells; ``attacks`` in spec order are those of the reference threat that ran."""
     return Outcome(
         joined_tables(collected.tables, job, attacks),
         collected.records,
@@ -165,7 +188,7 @@ def _outcome(collected: _Collected, job: Job, attacks: Sequence[str], random: bo
     )
 
 
-def _flags(collected: _Collected, job: Job, random: bool) -> list[dict[str, Any]]:
+def _flags(collected: Collected, job: Job, random: bool) -> list[dict[str, Any]]:
     predictions = joined_tables(collected.tables, job, list(job.attacks))["predictions"]
     clean = predictions[predictions.attack == CLEAN].set_index("image")
     attacked = under(predictions, job.spec.threat.norm, job.spec.threat.model.epsilon)
@@ -183,10 +206,11 @@ def probe_random(model: Guarded, job: Job, device: str) -> bool:
             return False
 
 
-def check_networks(model: Guarded, job: Job, device: str) -> dict[str, Exception]:
-    """What the explainers that check a network have against this one, by explainer."""
+def check_networks(model: Guarded, job: Job, device: str, names: Collection[str] | None = None) -> dict[str, Exception]:
+    """What the explainers that check a network have against this one, by explainer; of all, or of those named."""
     found: dict[str, Exception] = {}
-    checking = {name: of for name, of in job.explainers.items() if hasattr(of, "check_network")}
+    asked = {name: of for name, of in job.explainers.items() if names is None or name in names}
+    checking = {name: of for name, of in asked.items() if hasattr(of, "check_network")}
     with _uncounted(model):
         for name, explainer in checking.items():
             try:

@@ -17,6 +17,7 @@ from fracbench.errors import InputError
 
 FOLDER = click.Path(path_type=Path)
 DEFAULT = "phantom-v1"
+MOST_FAULTS = 20  # lines: thousands of them hide what is wrong
 
 benchmark_option = click.option("--benchmark", default=DEFAULT, show_default=True, help="Benchmark spec.")
 data_option = click.option("--data", help="Folder of the dataset, where the benchmark needs one.")
@@ -46,8 +47,10 @@ def shown(command: Callable[..., int | None]) -> Callable[..., None]:
         try:
             status = command(*args, **kwargs)
         except InputError as error:
-            for fault in error.faults:
+            for fault in error.faults[:MOST_FAULTS]:
                 click.echo(f"error: {fault}", err=True)
+            if len(error.faults) > MOST_FAULTS:
+                click.echo(f"error: and {len(error.faults) - MOST_FAULTS} more", err=True)
             sys.exit(2)
         except KeyboardInterrupt:
             click.echo("\nstopped; what is finished is kept. Repeat the same command to go on.", err=True)

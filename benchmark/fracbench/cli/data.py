@@ -62,6 +62,9 @@ def sheet(kind: str, data: str | None, splits: tuple[str, ...], out: Path | None
     if root is None and published is not None:
         from fracbench.archives import obtain
 
+        of = registry.make("datasets", kind, {}, root=None)
+        if unknown := [split for split in splits if split not in of.splits]:
+            raise InputError(f"{kind} has no split '{unknown[0]}'; it has {', '.join(of.splits)}")
         root = obtain(published, Path())
         click.echo(f"{root}: {published.terms}")
         click.echo(f"next: fracbench data check {root}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,8 @@ from fracbench.schema import Backend
 @memory_option
 @cell_timeout_option
 @click.option("--dry-run", is_flag=True, help="Print the plan: cells, passes, estimated minutes.")
-@click.option("--ray", help="Address of a Ray cluster (not available yet).")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes that compute.  [default: one for each card]")
+@click.option("--ray", help="Compute on a Ray cluster: its address, auto, or local for one on this machine.")
 @shown
 def run(
     names: tuple[str, ...],
@@ -64,6 +66,7 @@ def run(
     memory: float | None,
     cell_timeout: float | None,
     dry_run: bool,
+    workers: int | None,
     ray: str | None,
 ) -> int:
     """Evaluate submissions: every model x attack x explainer. Repeating the command does what is missing.
@@ -77,8 +80,8 @@ def run(
 
     if bool(names) == everything:
         raise InputError("name submissions to run, or pass --all (not both)")
-    if ray is not None:
-        raise InputError("--ray is not available in this version; leave it out to run on this machine")
+    if ray is not None and workers is not None:
+        raise InputError("pass --workers or --ray: on a cluster there are as many workers as it has room for")
     check_writable(cache_dir(), "FRACBENCH_CACHE")
     spec = specs.load(benchmark)
     left_out = _LeftOut(everything)
@@ -88,10 +91,12 @@ def run(
     trial = limit is not None or budget < 1
     for entry in entries:
         if names and not entry.submission.enters(spec) and not trial and not dry_run:
-            listed = ", ".join(entry.submission.benchmarks)
-            raise InputError(f"{entry.name} does not enter {spec.name} (it enters {listed}); add it to its benchmarks")
+            able = [name for name in specs.names() if entry.submission.enters(specs.load(name))]
+            hint = f"pass --benchmark with one of {', '.join(able)}, or " if able else ""
+            raise InputError(f"{entry.name} does not enter {spec.name}; {hint}add it to its benchmarks")
     if everything:
-        entries = [e for e in entries if trial or e.submission.enters(spec)]
+        those = [e for e in entries if e.submission.enters(spec)]
+        entries = those or (entries if trial else [])
         left_out.unless(
             entries,
             f"no submission enters {spec.name}; list it under benchmarks in a submission.yaml, or try --limit 12",
@@ -140,7 +145,10 @@ def run(
         left_out.add(faults)
         pending = [task for task in pending if task.entry.name not in faults]
     left_out.unless([*done, *pending])
-    failures = _run_tasks(pending, todo, job, held) if pending else []
+    failures: list[str] = []
+    if pending:
+        with _pool(device, workers, ray) as pool:
+            failures = _run_tasks(pending, todo, job, held, pool)
     for line in failures:
         click.echo(f"failed: {line}", err=True)
     printing.print_board(read_board(*places(submissions, results)), spec.name)
@@ -172,7 +180,24 @@ class _LeftOut:
         return 1 if self._faults else 0
 
 
-def _run_tasks(pending: list[Any], everyone: list[Any], job: Any, held: Any) -> list[str]:
+def _pool(device: str, workers: int | None, ray: str | None) -> AbstractContextManager[Any]:
+    """Who computes: None for one process on this machine."""
+    import torch
+
+    cards = torch.cuda.device_count() if device == "cuda" else 0
+    if ray is not None:
+        from fracbench.on_ray import RayPool
+
+        return RayPool(ray, torch.get_num_threads(), device.startswith("cuda"))
+    size = workers or cards
+    if size > 1:
+        from fracbench.workers import LocalPool
+
+        return LocalPool(size, cards)
+    return nullcontext()
+
+
+def _run_tasks(pending: list[Any], everyone: list[Any], job: Any, held: Any, pool: Any) -> list[str]:
     """Run what is not finished, with progress; a line for each fault, which names its cells."""
     from fracbench.evaluating import run_submission
     from fracbench.progress import Console
@@ -184,7 +209,7 @@ def _run_tasks(pending: list[Any], everyone: list[Any], job: Any, held: Any) -> 
             progress.submission = task.entry.name
             faults: dict[str, dict[str, list[str]]] = {}
             try:
-                outcome = run_submission(task, held, progress, everyone)
+                outcome = run_submission(task, held, progress, everyone, pool)
             except (InputError, OSError) as fault:  # of its files, or the disk: others go on
                 lines.append(f"{task.entry.name}: nothing is written: {fault}; what is finished is kept")
                 continue

@@ -123,8 +123,9 @@ def train(
 def _check(recipe: Recipe, out: Path, seed: int, force: bool) -> None:
     check_name(out.resolve().name)
     check_writable(cache_dir(), "FRACBENCH_CACHE")
-    if (out / "weights.safetensors").exists() and not force:
-        raise InputError(f"{out}/weights.safetensors is there already; pass --force to replace it")
+    there = [name for name in FILES if (out / name).is_file()]
+    if there and not force:
+        raise InputError(f"{out / there[0]} is there already; pass another --out, or --force to replace it")
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; give a folder with --out")
     for name in FILES:
@@ -146,6 +147,13 @@ def _fit(
     report: Callable[[str], None],
 ) -> State:
     """All epochs, from the checkpoint where there is one; ``begins`` names the weights it starts from."""
+    for split in ("train", "val"):
+        labels = [sample.label for sample in dataset.samples(split)]
+        if min(labels.count(0), labels.count(1)) == 0:
+            raise InputError(
+                f"the split {split} of {recipe.dataset.name} has {labels.count(1)} fractured and {labels.count(0)} "
+                "normal images; both are needed to train and to choose an epoch"
+            )
     training = _Split(dataset, "train", recipe.image_size, device, report)
     validation = _Split(dataset, "val", recipe.image_size, device, report)
     rate = architecture.learning_rate * recipe.learning_rate
@@ -161,6 +169,10 @@ def _fit(
         "start": begins.record if begins else None, "images": [training.digest, validation.digest], "code": code,
     })  # fmt: skip
     state = State(model, optimiser, schedule, torch.Generator().manual_seed(seed), path)
+    state.images = {
+        split: {"images": len(of.samples), "fingerprint": dataset.fingerprint(split)}
+        for split, of in (("train", training), ("val", validation))
+    }
     if state.load(device):
         report(f"going on after epoch {state.epoch} of {recipe.epochs}")
     began, before = time.perf_counter(), state.seconds

@@ -29,6 +29,7 @@ class State:
     seconds: float = 0.0
     best_state: dict[str, Tensor] = field(default_factory=dict)
     log: list[dict[str, float]] = field(default_factory=list)
+    images: dict[str, Any] = field(default_factory=dict)  # how many of which split, and its fingerprint
 
     _PARTS = ("model", "optimiser", "schedule")
     _VALUES = ("epoch", "seconds", "best_state", "log")

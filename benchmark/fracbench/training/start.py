@@ -10,7 +10,7 @@ from torch import nn
 
 from fracbench.errors import InputError
 from fracbench.recipes import Architecture, Recipe, load
-from fracbench.submissions import discover, file_hash, weights_file
+from fracbench.submissions import file_hash, survey, weights_file
 from fracbench.training import pretrained
 from fracbench.weights import load_weights
 
@@ -36,11 +36,16 @@ def start_of(recipe: Recipe, architecture: Architecture, out: Path, seed: int, n
             raise InputError(f"{recipe.name} goes on from nothing; leave --start out")
         return None
     if architecture.pretrained is not None and load(recipe.start).dataset.name != recipe.dataset.name:
+        if named is not None:
+            raise InputError(
+                f"{architecture.title} goes on from the package {architecture.pretrained}; leave --start out"
+            )
         file = pretrained.file_of(architecture.pretrained)
         record = {"package": architecture.pretrained, "sha256": file_hash(file)}
         return Start(file, record, pretrained.load, (f"https://pypi.org/project/{architecture.pretrained}/",))
     beside = out.resolve().parent
-    found = discover(beside, None) if any(beside.glob("*/submission.yaml")) else []
+    # a neighbour that cannot be read is nobody's start
+    found = survey(beside, None)[0] if any(beside.glob("*/submission.yaml")) else []
     entries = [entry for entry in found if entry.folder.resolve() != out.resolve()]  # nothing is its own start
     asked = recipe.start, seed, recipe.sized(architecture.model)
     fitting = {
@@ -52,8 +57,8 @@ def start_of(recipe: Recipe, architecture: Architecture, out: Path, seed: int, n
     if not fitting:
         raise InputError(
             f"{recipe.name} goes on from {recipe.start} with the same architecture and seed, which is not in {beside}; "
-            f"train that first: fracbench train {recipe.start} --seed {seed} --out {beside}/NAME, with the same "
-            "--architecture"
+            f"copy it there, or train it: fracbench train {recipe.start} --seed {seed} --out {beside}/NAME, with the "
+            "same --architecture"
         )
     if named is not None and named not in fitting:
         raise InputError(f"{recipe.name} cannot go on from '{named}'; what fits in {beside}: {', '.join(fitting)}")

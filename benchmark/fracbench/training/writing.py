@@ -11,6 +11,7 @@ import yaml
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from fracbench import registry
 from fracbench.files import write_atomic
 from fracbench.recipes import Architecture, Recipe
 from fracbench.submissions import file_hash
@@ -18,6 +19,12 @@ from fracbench.training.checkpoint import State
 from fracbench.training.start import Start
 
 FILES = ("weights.safetensors", "training.json", "submission.yaml")
+
+
+def _page(recipe: Recipe) -> list[str]:
+    """Where the training images are published, where they are."""
+    archive = getattr(registry.load("datasets", recipe.dataset.name), "archive", None)
+    return [archive.page] if archive is not None else []
 
 
 def finished(model: nn.Module, state: dict[str, Tensor], recipe: Recipe) -> dict[str, Tensor]:
@@ -52,6 +59,7 @@ def write(
         "threads": torch.get_num_threads(), "torch": str(torch.__version__), "device": device,
         "seconds": seconds, "kept_epoch": reached.kept_epoch if reached else None,
         "epochs": reached.log if reached else [], "start": begins.record if begins else None,
+        "data": reached.images if reached else {},
     }  # fmt: skip
     write_atomic(history, (json.dumps(record, indent=1) + "\n").encode())
     threat = f"{recipe.threat.norm} {recipe.threat.epsilon}" if recipe.threat else None
@@ -66,7 +74,7 @@ def write(
         "training": {"data": recipe.dataset.name, "splits": ["train"], "recipe": recipe.name, "threat": threat,
                      "seed": seed, "seconds": seconds, "device": device},
         "control": recipe.control,
-        "links": list(begins.links) if begins else [],
+        "links": list(dict.fromkeys([*(begins.links if begins else ()), *_page(recipe)])),
     }  # fmt: skip
     text = yaml.safe_dump(submission, sort_keys=False, allow_unicode=True)
     write_atomic(described, f"# written by `fracbench train {recipe.name}`\n{text}".encode())

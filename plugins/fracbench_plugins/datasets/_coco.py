@@ -20,7 +20,8 @@ from PIL import Image, ImageDraw
 from fracbench_plugins.datasets._imaging import MOST_PIXELS
 
 Polygon = tuple[float, ...]  # x, y, x, y, ...
-_NO_FRACTURE = re.compile(r"\b(no|non|not|without)\b|unfractur")
+_NO_FRACTURE = re.compile(r"\b(no|non|not|without)\b|unfractur|no(n|t)?fractur")
+_FURTHEST = 1e6  # pixels: what lies beyond is no coordinate of a radiograph
 _BROKEN = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
@@ -167,7 +168,7 @@ def _outline(annotation: Mapping[str, Any], size: tuple[int, int], boxes: bool) 
     segmentation = annotation.get("segmentation") or ()
     if isinstance(segmentation, Mapping):
         return Outline(runs=_runs(segmentation, size))
-    polygons = [tuple(map(_number, polygon)) for polygon in segmentation]
+    polygons = [tuple(map(_coordinate, polygon)) for polygon in segmentation]
     if any(len(polygon) % 2 for polygon in polygons):
         raise ValueError("a polygon has an odd number of coordinates")
     kept = tuple(polygon for polygon in polygons if len(polygon) >= 6)
@@ -178,11 +179,17 @@ def _outline(annotation: Mapping[str, Any], size: tuple[int, int], boxes: bool) 
 
 def _corners(box: Sequence[Any]) -> Polygon:
     """Of the pixels of a box (x, y, width, height); a filled polygon has its edges too."""
-    left, top, width, height = map(_number, box)
+    left, top, width, height = map(_coordinate, box)
     if min(width, height) <= 0:
         raise ValueError(f"its box has {width:g} x {height:g} pixels")
     right, bottom = left + max(width - 1, 0), top + max(height - 1, 0)
     return left, top, right, top, right, bottom, left, bottom
+
+
+def _coordinate(value: object) -> float:
+    if not abs(number := _number(value)) <= _FURTHEST:
+        raise ValueError(f"{value!r} where a coordinate is needed")
+    return number
 
 
 def _number(value: object) -> float:

@@ -7,8 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from fracbench.errors import InputError
+
 from fracbench_plugins.datasets import _imaging
 from fracbench_plugins.datasets._coco import Annotation
+from fracbench_plugins.datasets._tables import AGAIN
 
 OFFICIAL = "Utilities/Fracture Split"
 _ORIENTATION = 0x0112
@@ -67,8 +70,11 @@ def official_splits(root: Path) -> dict[str, str]:
     """Official split by file name, of those that are listed: fractured images alone."""
     found: dict[str, str] = {}
     for file in sorted((root / OFFICIAL).glob("*.csv")):
-        with file.open(encoding="utf-8-sig", newline="") as opened:
-            found |= {row[0]: file.stem for row in csv.reader(opened) if row and row[0].endswith(".jpg")}
+        try:
+            with file.open(encoding="utf-8-sig", newline="") as opened:
+                found |= {row[0]: file.stem for row in csv.reader(opened) if row and row[0].endswith(".jpg")}
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise InputError(f"{file}: is not CSV in UTF-8 ({error}); {AGAIN}") from None
     return found
 
 

@@ -21,7 +21,7 @@ def read(path: Path) -> list[list[str]]:
         if not all(isinstance(group, list) and all(isinstance(name, str) for name in group) for group in groups):
             raise TypeError("a group is a list of file names")
         return [group for group in groups if group]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
         raise InputError(f'{path}: is no list of groups; write {{"groups": [["a.jpg", "b.jpg"]]}}') from error
 
 

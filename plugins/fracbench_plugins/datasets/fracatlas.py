@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import csv
+import contextlib
+import hashlib
 import json
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,11 +16,15 @@ from typing import ClassVar
 import numpy as np
 from fracbench.contracts import Archive, Radiograph, Sample
 from fracbench.errors import InputError
+from fracbench.files import cache_dir, write_atomic
+from numpy.typing import NDArray
 
 from fracbench_plugins.datasets import _fracatlas_findings as _findings
 from fracbench_plugins.datasets import _groups, _imaging
 from fracbench_plugins.datasets._coco import Annotation, Polygon, read_annotations
 from fracbench_plugins.datasets._groups import SPLITS
+from fracbench_plugins.datasets._near_duplicates import near_duplicates
+from fracbench_plugins.datasets._tables import AGAIN, read_table
 
 _FOLDERS = ("Fractured", "Non_fractured")
 _COCO = "Annotations/COCO JSON/COCO_fracture_masks.json"
@@ -33,6 +39,7 @@ RELEASE_7 = Archive(
 LAYOUT = (*(f"images/{folder}" for folder in _FOLDERS), _COCO, "dataset.csv")
 _PARTS = ("hand", "leg", "hip", "shoulder")
 _VIEWS = ("frontal", "lateral", "oblique")
+_FLAGS = (*_PARTS, *_VIEWS, "mixed", "hardware", "multiscan", "fractured")
 
 
 @dataclass(frozen=True)
@@ -42,9 +49,10 @@ class FracAtlas:
     An annotation decides the label, whatever dataset.csv says; an image in ``Fractured/`` without a polygon
     is fractured and not annotated. Every annotation is an instance. Groups are byte-identical images and
     those of ``groups``, a JSON list of near-duplicates ({"groups": [[name, ...], ...]}) relative to root; by
-    default ``near-duplicates.json`` in root or ``<root>-near-duplicates.json`` beside it, if there. A group
-    lies in one split, by a hash of ``seed`` and its name. A group with opposite labels is ambiguous: it
-    is kept where it falls into train and left out where it falls into val or test.
+    default ``near-duplicates.json`` in root or ``<root>-near-duplicates.json`` beside it, if there, and else those that
+    look nearly identical, which takes a minute once. A group lies in one split, by a hash of ``seed`` and its name. A
+    group with opposite labels is ambiguous: it is kept where it falls into train and left out where it falls into val
+    or test.
     """
 
     layout: ClassVar[Sequence[str]] = LAYOUT
@@ -72,10 +80,7 @@ class FracAtlas:
         path = self._files.get(sample.id)
         if path is None:
             raise InputError(f"{self._folder}: has no image '{sample.id}'; take samples from this dataset")
-        try:
-            image = _imaging.read_gray(path, tolerant=True)
-        except ValueError as error:
-            raise InputError(f"{path}: {error}; unpack the archive again") from error
+        image = self._pixels(path)
         annotation = self._annotations.get(sample.id)
         if annotation is None:
             return Radiograph(image, np.zeros((0, *image.shape), bool))
@@ -110,6 +115,9 @@ class FracAtlas:
             if annotation is not None:
                 found += _findings.of_annotation(annotation)
             yield from ((fault, name) for fault in found)
+        kept = {sample.id for of in self._by_split.values() for sample in of}
+        yield from (("in a group with opposite labels: left out of val and test", name)
+                    for name in self._files if name not in kept)  # fmt: skip
         near, official = self._near_duplicates(), _findings.official_splits(self._folder)
         for fault, groups in _findings.of_groups(self._digests, near, fractured, official):
             yield from ((fault, names) for names in groups)
@@ -122,13 +130,13 @@ class FracAtlas:
         if self.root is None:
             raise InputError("fracatlas needs --data DIR; `fracbench data fracatlas` downloads it to ./FracAtlas")
         root = Path(self.root)
-        missing = [part for part in LAYOUT if not (root / part).exists()]
+        missing = [part for part in LAYOUT if not _there(root / part)]
         if missing:
             inner = root / "FracAtlas"
-            near = f". Did you mean {inner}?" if (inner / missing[0]).exists() else ""
+            near = f". Did you mean {inner}?" if _there(inner / missing[0]) else ""
             raise InputError(
                 f"{root}: '{missing[0]}' is missing; give the folder of the unpacked FracAtlas archive with "
-                f"{', '.join(LAYOUT)}{near}"
+                f"{', '.join(LAYOUT)}, or move this one away: `fracbench data fracatlas` downloads it{near}"
             )
         return root
 
@@ -155,7 +163,11 @@ class FracAtlas:
     @cached_property
     def _annotations(self) -> dict[str, Annotation]:
         listed = read_annotations(self._folder / _COCO)
-        return {Path(name).name: of for name, of in listed.items() if of.fractures}
+        named: dict[str, Annotation] = {}
+        for name, of in listed.items():
+            if named.setdefault(Path(name).name, of) is not of:
+                raise InputError(f"{self._folder / _COCO}: lists {Path(name).name} in two folders; {AGAIN}")
+        return {name: of for name, of in named.items() if of.fractures}
 
     @cached_property
     def _metadata(self) -> dict[str, dict[str, str | bool]]:
@@ -163,12 +175,7 @@ class FracAtlas:
 
     @cached_property
     def _rows(self) -> dict[str, dict[str, str]]:
-        path = self._folder / "dataset.csv"
-        try:
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                return {row.get("image_id", ""): row for row in csv.DictReader(file)}
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise InputError(f"{path}: is not CSV in UTF-8 ({error}); unpack the archive again") from None
+        return read_table(self._folder / "dataset.csv", "image_id", flags=_FLAGS)
 
     @cached_property
     def _digests(self) -> dict[str, str]:
@@ -188,8 +195,29 @@ class FracAtlas:
         if path is not None:
             return _groups.read(path)
         if self.groups is None:
-            return []
+            return self._looked_for()
         raise InputError(f"{paths[0]}: there is no such file; write groups as a path relative to --data")
+
+    def _looked_for(self) -> list[list[str]]:
+        """Groups of images that look nearly identical; kept in the user's cache folder for these bytes."""
+        content = hashlib.sha256("".join(sorted(self._digests.values())).encode()).hexdigest()
+        file = cache_dir() / "near-duplicates" / f"{content[:40]}.json"
+        if not file.is_file():
+            print("fracatlas: looking for nearly identical images, once", file=sys.stderr, flush=True)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(file, json.dumps({"groups": near_duplicates(self._pictures())}).encode())
+        return _groups.read(file)
+
+    def _pictures(self) -> Iterator[tuple[str, NDArray[np.float32]]]:
+        for name, path in self._files.items():
+            with contextlib.suppress(InputError):  # who reads the image itself will say so
+                yield name, self._pixels(path)
+
+    def _pixels(self, path: Path) -> NDArray[np.float32]:
+        try:
+            return _imaging.read_gray(path, tolerant=True)
+        except ValueError as error:
+            raise InputError(f"{path}: {error}; {AGAIN}") from error
 
     @cached_property
     def _by_split(self) -> dict[str, list[Sample]]:
@@ -215,6 +243,11 @@ class FracAtlas:
         fractured = self._fractured(name)
         annotated = not fractured or (annotation is not None and bool(annotation.outlines))
         return Sample(name, int(fractured), group, annotated, self._metadata.get(name, {}))
+
+
+def _there(part: Path) -> bool:
+    """Whether this part of the layout is there: what has a suffix is a file, all else a folder."""
+    return part.is_file() if part.suffix else part.is_dir()
 
 
 def _facts(row: Mapping[str, str]) -> dict[str, str | bool]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from fracbench.errors import InputError
 from numpy.typing import NDArray
 
 from fracbench_plugins.datasets import _groups, _imaging
+from fracbench_plugins.datasets._tables import AGAIN, read_table
 
 TABLE = "dataset.csv"
 _PARTS = tuple(f"images_part{n}" for n in (1, 2, 3, 4))
@@ -115,20 +115,12 @@ class GrazPedWri:
     @cached_property
     def _rows(self) -> dict[str, dict[str, str]]:
         path = self._folder / TABLE
-        try:
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                reader = csv.DictReader(file)
-                lacking = {"filestem", "patient_id", "fracture_visible"} - set(reader.fieldnames or ())
-                if lacking:
-                    raise InputError(f"{path}: lacks the column {min(lacking)}; unpack the archive again")
-                rows = list(reader)
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise InputError(f"{path}: is not CSV in UTF-8 ({error}); unpack the archive again") from None
-        faults = [f"{path}:{line}: has no patient_id; unpack the archive again"
-                  for line, row in enumerate(rows, 2) if not row["patient_id"]]  # fmt: skip
-        if faults:
-            raise InputError(*faults)
-        return {row["filestem"]: row for row in rows}
+        rows = read_table(path, "filestem", ("patient_id", "fracture_visible"), flags=("fracture_visible",))
+        for name, row in rows.items():  # numbers, which a spreadsheet may have written as 12.0
+            row["patient_id"] = row["patient_id"].strip().removesuffix(".0")
+            if not row["patient_id"]:
+                raise InputError(f"{path}: {name} has no patient_id; {AGAIN}")
+        return rows
 
     def _boxes(self, name: str) -> list[Box]:
         """Fracture boxes of an image; none where it has no label file."""
@@ -136,7 +128,11 @@ class GrazPedWri:
         if not path.is_file():
             return []
         boxes = []
-        for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+        try:
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: is no text in UTF-8 ({error}); unpack the labels again") from None
+        for number, line in enumerate(lines, 1):
             words = line.split()
             if not words:
                 continue
@@ -165,14 +161,9 @@ class GrazPedWri:
 
     def _sample(self, name: str, row: Mapping[str, str]) -> Sample:
         boxes = self._boxes(name)
-        fractured = bool(boxes) or _says(row["fracture_visible"])
+        fractured = bool(boxes) or row["fracture_visible"] == "1"
         facts = {fact: row[fact] for fact in _FACTS if row.get(fact)}
         return Sample(name, int(fractured), f"patient-{row['patient_id']}", not fractured or bool(boxes), facts)
-
-
-def _says(value: str) -> bool:
-    """A flag of the table, written 1, 1.0 or nothing."""
-    return value.strip() in ("1", "1.0")
 
 
 def _fill(mask: NDArray[np.bool_], box: Box) -> None:

@@ -1,0 +1,132 @@
+"""Several workers compute what one computes: every cell once, in groups that depend on nobody."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psutil
+import pytest
+from conftest import STARTERS, Command
+from fracbench import specs
+from fracbench.groups import grouped
+from fracbench.resolving import resolve
+
+NAME = "phantom-resnet-pgd-at"
+TABLES = ("images", "predictions", "alignment", "gallery")
+
+
+def same_rows(one: Path, other: Path) -> None:
+    """The tables are equal, and the records but for seconds."""
+    for table in TABLES:
+        pd.testing.assert_frame_equal(
+            pd.read_parquet(one / f"{table}.parquet"), pd.read_parquet(other / f"{table}.parquet"), check_exact=True
+        )
+    records = [json.loads((folder / "run.json").read_text())["cells"] for folder in (one, other)]
+    for of in records:
+        for record in of:
+            del record["seconds"]
+            for part in record.get("parts", {}).values():
+                del part["seconds"]
+    assert records[0] == records[1]
+
+
+@pytest.mark.parametrize("benchmark", ["smoke", "phantom-v1"])
+def test_every_cell_is_in_one_group_which_needs_earlier_ones_alone(benchmark: str) -> None:
+    job = resolve(specs.load(benchmark), limit=16)
+    for batch in range(len(job.batches)):
+        cells, answering = job.cells(batch), job.answering(batch)
+        groups = [*grouped(job, cells), *grouped(job, answering)]
+        assert sorted(map(str, (cell for group in groups for cell in group.cells))) == sorted(
+            map(str, [*cells, *answering])
+        )
+        order = {cell: place for place, cell in enumerate([*cells, *answering])}
+        for group in groups:
+            assert [order[cell] for cell in group.cells] == sorted(order[cell] for cell in group.cells)
+            assert all(order[need] < order[group.cells[0]] and need not in group.cells for need in group.needs)
+        attacked = {group.cells[0].attack for group in groups if group.cells[0].kind == "attack"}
+        assert attacked == {*job.attacks, "adaptive"}
+        (ladder,) = (group for group in groups if group.cells[-1].kind == "symptoms")
+        assert [cell.kind for cell in ladder.cells] == ["ladder", "symptoms"]
+        assert [cell.attack for cell in ladder.needs] == ["clean", *job.attacks]
+
+
+def test_two_workers_make_the_rows_of_one(smoke: Path, tmp_path: Path, command: Command) -> None:
+    flagged = "fake-defence"  # which the adaptive attack answers
+    arguments = ("--benchmark", "smoke", "--submissions", STARTERS, "--results", tmp_path / "results")
+    done = command("run", NAME, flagged, *arguments, "--workers", "2")
+    assert done.returncode == 0, done.stderr
+    for name in (NAME, flagged):
+        same_rows(smoke / name / "smoke", tmp_path / "results" / name / "smoke")
+    assert "the adaptive attack answers" in done.stderr
+    assert not list((tmp_path / "results").glob("*/smoke/cells"))
+
+
+def test_ctrl_c_ends_every_worker_and_what_is_finished_is_kept(smoke: Path, tmp_path: Path, command: Command) -> None:
+    results = tmp_path / "results"
+    run = ("run", NAME, "--benchmark", "smoke", "--submissions", STARTERS, "--results", results, "--workers", "2")
+    process = command.start(*run)
+    deadline = time.monotonic() + 300
+    while not list(results.glob("*/smoke/cells/*.zip")) and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    children = psutil.Process(process.pid).children(recursive=True)
+    began = time.monotonic()
+    os.kill(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert time.monotonic() - began < 15 and "Traceback" not in err, err
+    assert "Repeat the same command to go on" in err
+    _, alive = psutil.wait_procs(children, timeout=5)
+    assert not alive
+    kept = len(list(results.glob("*/smoke/cells/*.zip")))
+    done = command(*run[:-2])
+    assert kept and done.returncode == 0, done.stderr
+    same_rows(smoke / NAME / "smoke", results / NAME / "smoke")
+
+
+@pytest.fixture
+def two_nodes(command: Command) -> Any:
+    """A Ray cluster of two nodes on this machine, each with room for one model."""
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    threads = int(command.environment.get("OMP_NUM_THREADS", "0")) or os.cpu_count() or 1
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": threads, "include_dashboard": False})
+    node = cluster.add_node(num_cpus=threads)
+    yield cluster, node
+    cluster.shutdown()
+
+
+def test_ray_makes_the_same_rows_also_where_a_node_is_lost(
+    smoke: Path, tmp_path: Path, command: Command, two_nodes: Any
+) -> None:
+    cluster, node = two_nodes
+    results = tmp_path / "results"
+    run = ("run", NAME, "--benchmark", "smoke", "--submissions", STARTERS, "--results", results)
+    process = command.start(*run, "--ray", cluster.address)
+    deadline = time.monotonic() + 400
+    while len(list(results.glob("*/smoke/cells/*.zip"))) < 2 and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    cluster.remove_node(node, allow_graceful=False)
+    _, err = process.communicate(timeout=400)
+    assert process.returncode == 0, err
+    assert "a worker was lost" in err and "computed again" in err
+    same_rows(smoke / NAME / "smoke", results / NAME / "smoke")
+
+
+def test_ray_that_is_not_there_is_one_line(tmp_path: Path, command: Command) -> None:
+    run = ("run", NAME, "--benchmark", "smoke", "--submissions", STARTERS, "--results", tmp_path / "results")
+    both = command(*run, "--ray", "auto", "--workers", "2")
+    assert both.returncode == 2 and both.stderr.startswith("error: pass --workers or --ray"), both.stderr
+    pytest.importorskip("ray")
+    nobody = command(*run, "--ray", "127.0.0.1:1")
+    assert nobody.returncode == 2 and "no cluster answers there" in nobody.stderr, nobody.stderr
+    assert "Traceback" not in nobody.stderr
+    shutil.rmtree(tmp_path / "results", ignore_errors=True)
