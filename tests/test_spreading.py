@@ -71,7 +71,9 @@ def test_two_workers_make_the_rows_of_one(smoke: Path, tmp_path: Path, command: 
 def test_ctrl_c_ends_every_worker_and_what_is_finished_is_kept(smoke: Path, tmp_path: Path, command: Command) -> None:
     results = tmp_path / "results"
     run = ("run", NAME, "--benchmark", "smoke", "--submissions", STARTERS, "--results", results, "--workers", "2")
+    ignored = signal.signal(signal.SIGINT, signal.default_int_handler)  # by pytest's workers, which a child inherits
     process = command.start(*run)
+    signal.signal(signal.SIGINT, ignored)
     deadline = time.monotonic() + 300
     while not list(results.glob("*/smoke/cells/*.zip")) and process.poll() is None:
         assert time.monotonic() < deadline

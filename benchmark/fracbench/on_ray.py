@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import socket
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self
@@ -14,6 +15,8 @@ from fracbench.evaluating import modules_of
 from fracbench.groups import Group
 from fracbench.spreading import Results, Told, compute_group
 from fracbench.tasks import Task
+
+START = "start one with `ray start --head`, or pass --ray local"
 
 
 class RayPool:
@@ -29,14 +32,12 @@ class RayPool:
         except ImportError:
             raise InputError("--ray needs Ray, which is not installed; type: pip install 'fracbench[ray]'") from None
         self._ray = ray
+        _check_reachable(address)
         where = {"include_dashboard": False} if address == "local" else {"address": address}
         try:
             ray.init(**where, log_to_driver=False, logging_level="error")
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise InputError(
-                f"--ray {address}: no cluster answers there ({error}); start one with `ray start --head`, or pass "
-                "--ray local"
-            ) from None
+            raise InputError(f"--ray {address}: no cluster answers there ({error}); {START}") from None
         there = ray.cluster_resources()
         self.size = int(there.get("GPU", 0) if cards else there.get("CPU", 1) // threads)
         if not self.size:
@@ -61,6 +62,17 @@ class RayPool:
         gone = (exceptions.WorkerCrashedError, exceptions.NodeDiedError, exceptions.ObjectLostError,
                 exceptions.LocalRayletDiedError)  # fmt: skip
         return f"a worker was lost ({type(error).__name__})" if isinstance(error, gone) else None
+
+
+def _check_reachable(address: str) -> None:
+    """``InputError`` where nobody listens: Ray itself tries for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not (host and port.isdecimal()):
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(f"--ray {address}: no cluster answers there ({error}); {START}") from None
 
 
 def _compute(task: Task, group: Group, given: Results, limits: Limits) -> Results:

@@ -133,7 +133,9 @@ def run(
     pending = [task for task in todo if task not in done]
     for task in done:
         click.echo(f"{task.entry.name}: finished already in {task.folder.path}", err=True)
+    workers_of: AbstractContextManager[Any] = nullcontext()
     if pending:
+        workers_of = _pool(device, workers, ray)  # before anything is written: a cluster may not be there
         models = ", ".join(task.entry.name for task in pending)
         click.echo(f"checking the models {models} and {sum(map(len, job.batches))} images", err=True)
         faults = evaluating.check(pending, held)
@@ -147,7 +149,7 @@ def run(
     left_out.unless([*done, *pending])
     failures: list[str] = []
     if pending:
-        with _pool(device, workers, ray) as pool:
+        with workers_of as pool:
             failures = _run_tasks(pending, todo, job, held, pool)
     for line in failures:
         click.echo(f"failed: {line}", err=True)
