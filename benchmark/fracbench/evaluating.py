@@ -24,15 +24,13 @@ from fracbench.progress import Progress
 from fracbench.robust_scores import of_third_parties
 from fracbench.runner import Outcome, read_back, record_of
 from fracbench.schema import THIRD_PARTY
-from fracbench.spreading import Pool, evaluate_spread
+from fracbench.spreading import DEATHS, Pool, evaluate_spread
 from fracbench.store import TABLES
 from fracbench.summary import summarise
 from fracbench.tasks import Task, finished_run
 from fracbench.verify import Verdict
 
 T = TypeVar("T")
-
-DEATHS = 3  # after so many in one run, a submission is given up
 
 
 def _ignore(*_: Any) -> None:

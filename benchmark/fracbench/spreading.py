@@ -6,7 +6,7 @@ import queue
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 from fracbench import inside
@@ -22,7 +22,7 @@ from fracbench.schema import ADAPTIVE
 from fracbench.store import CellResult
 from fracbench.tasks import Task
 
-DEATHS = 3  # after so many in one group, what is left of it is given up
+DEATHS = 3  # after so many of a group, or of a run in one process, what is left is given up
 Results = dict[Cell, CellResult]
 Told = Callable[[Cell, CellResult], None]
 
@@ -103,8 +103,13 @@ class _Spread:
     _events: queue.SimpleQueue[Callable[[], None]] = field(default_factory=queue.SimpleQueue)
     _running: int = 0
 
+    @cached_property
+    def _identity(self) -> dict[str, Any]:
+        """What all cells of this submission have in their names."""
+        return {**self.task.job.identity(), **self.task.cell_identity}
+
     def read(self, cell: Cell) -> CellResult | None:
-        return self.task.folder.cells.read(named({**self.task.job.identity(), **self.task.cell_identity}, cell))
+        return self.task.folder.cells.read(named(self._identity, cell))
 
     def compute(self, cells: Iterable[Sequence[Cell]]) -> None:
         """All cells, given by logical batch; those that are finished already are read back."""
@@ -157,8 +162,7 @@ class _Spread:
         if cell in self.known:
             return
         if result.status != "failed":
-            identity = {**self.task.job.identity(), **self.task.cell_identity}
-            self.task.folder.cells.write(named(identity, cell), result)
+            self.task.folder.cells.write(named(self._identity, cell), result)
         self._learn(cell, result, cached=False)
 
     def _learn(self, cell: Cell, result: CellResult, cached: bool) -> None:
