@@ -71,9 +71,12 @@ def opened(address: str, asked: list[str] | None = None) -> Iterator[Page]:
 
 
 def settle(page: Page) -> None:
-    """Wait until the script behind the page has run to its end."""
-    page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')")
-    page.wait_for_timeout(500)
+    """Wait until the script behind the page has run to its end and all it showed is drawn."""
+    page.wait_for_timeout(500)  # a widget's change takes a moment to start the script
+    page.wait_for_function(
+        "document.querySelector('[data-testid=stApp][data-test-script-state=notRunning]')"
+        " && !document.querySelector('[data-testid=stSkeleton]')"
+    )
     assert page.locator("[data-testid=stException]").count() == 0, page.inner_text("body")
 
 
