@@ -21,6 +21,10 @@ def entry(fractured: Any, normal: Any, groups: Any = None) -> dict[str, list[Any
     }
 
 
+def p_value(one: Any, other: Any) -> float:
+    return ties.p_values([one, other])[0, 1]
+
+
 def flips(n: int, share: float) -> list[bool]:
     return list(np.arange(n) < round(n * share))
 
@@ -40,29 +44,27 @@ def test_p_is_that_of_all_permutations_on_a_small_board() -> None:
 
     every = [abs(gap(swap)) for swap in itertools.product((0, 1), repeat=7)]
     exact = np.mean(np.array(every) >= abs(gap((0,) * 7)) - 1e-12)
-    assert ties.p_value(one, other) == pytest.approx(exact, abs=0.01)
+    assert p_value(one, other) == pytest.approx(exact, abs=0.01)
 
 
 def test_equal_entries_have_p_one_and_opposite_ones_the_smallest() -> None:
     one, other = entry([1] * 40, [1] * 40), entry([0] * 40, [0] * 40)
-    assert ties.p_value(one, one) == 1
-    assert ties.p_value(one, other) == pytest.approx(1 / (1 + ties.DRAWS))
+    assert p_value(one, one) == 1
+    assert p_value(one, other) == pytest.approx(1 / (1 + ties.DRAWS))
 
 
 def test_copies_of_a_patient_are_one_observation() -> None:
     fractured, worse = [1] * 6 + [0] * 6, [0] * 12
-    alone = ties.p_value(entry(fractured, [1] * 4), entry(worse, [1] * 4))
+    alone = p_value(entry(fractured, [1] * 4), entry(worse, [1] * 4))
     copied = [g for g in range(12) for _ in range(5)]
     groups = [*copied, *(100 + i for i in range(20))]
-    again = ties.p_value(entry(np.repeat(fractured, 5), [1] * 20, groups), entry(np.repeat(worse, 5), [1] * 20, groups))
+    again = p_value(entry(np.repeat(fractured, 5), [1] * 20, groups), entry(np.repeat(worse, 5), [1] * 20, groups))
     assert again == pytest.approx(alone, abs=0.01)
 
 
 def test_p_is_uniform_where_nothing_differs() -> None:
     values = [
-        ties.p_value(
-            entry(RNG.random(30) < 0.5, RNG.random(30) < 0.7), entry(RNG.random(30) < 0.5, RNG.random(30) < 0.7)
-        )
+        p_value(entry(RNG.random(30) < 0.5, RNG.random(30) < 0.7), entry(RNG.random(30) < 0.5, RNG.random(30) < 0.7))
         for _ in range(150)
     ]
     assert 0.0 <= np.mean(np.array(values) < 0.05) <= 0.11
@@ -80,6 +82,13 @@ def test_a_new_group_starts_at_the_first_entry_separated_from_its_leader() -> No
     assert ties.tie_groups(board[:1]) == [1] and ties.tie_groups([]) == []
 
 
+def test_more_entries_than_the_smallest_p_can_separate_are_one_group() -> None:
+    good, bad = entry([1] * 30, [1] * 30), entry([0] * 30, [1] * 30)
+    assert ties.tie_groups([good] * (ties.MOST - 1) + [bad])[-1] == 2
+    smallest, pairs = 1 / (1 + ties.DRAWS), ties.MOST * (ties.MOST + 1) // 2
+    assert smallest > ties.LEVEL / pairs and ties.tie_groups([good] * ties.MOST + [bad]) == [1] * (ties.MOST + 1)
+
+
 def test_entries_on_other_images_are_not_compared() -> None:
     with pytest.raises(ValueError, match="different images"):
-        ties.p_value(entry([1, 0], [1]), entry([1, 0], [1], ["x", "y", "z"]))
+        p_value(entry([1, 0], [1]), entry([1, 0], [1], ["x", "y", "z"]))

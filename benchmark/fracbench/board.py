@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from fracbench.errors import InputError
+from fracbench.kept_rows import Kept, kept, state_of
 from fracbench.row import check_row
 from fracbench.store import ResultFolder, find_results
 from fracbench.summary import board_of, rank
@@ -43,20 +45,54 @@ def tolerant(folder: ResultFolder, work: Callable[[], T], broken: list[str]) -> 
     return None
 
 
-def read_board(submissions: Path, results: Path | None) -> Board:
-    """Read every summary. Self-reported ones, whose files this user's fracbench did not write, are not ranked."""
-    board = Board()
-    rows = []
-    for folder in find_results(submissions, results):
-        summary = tolerant(folder, folder.summary, board.broken)
-        if summary is None:
-            if not (folder.path / "summary.json").exists():
-                board.in_progress.append(f"{folder.submission} on {folder.spec}")
-            continue
-        row = tolerant(folder, lambda folder=folder, summary=summary: _row(folder, summary), board.broken)  # type: ignore[misc]
-        rows += [row] if row else []
-    board.rows = rank(rows)
+def read_board(
+    submissions: Path,
+    results: Path | None,
+    each: Callable[[Sequence[ResultFolder]], Iterable[ResultFolder]] = iter,
+) -> Board:
+    """Read every summary. Self-reported ones, whose files this user's fracbench did not write, are not ranked.
+
+    Rows are without what a page shows of one model alone, which ``whole`` adds. ``each`` sees the folders go by.
+    """
+    board, rows, states = Board(), [], []
+    for folder in each(find_results(submissions, results)):
+        state = state_of(folder.path)
+        found = kept(folder.path, state, partial(_read, folder))
+        board.broken += found.broken
+        if found.row is not None:
+            rows.append(found.row)
+            states.append(state)
+        elif not (folder.path / "summary.json").exists():
+            board.in_progress.append(f"{folder.submission} on {folder.spec}")
+    board.rows = _ranked(tuple(states), rows)
     return board
+
+
+_last: dict[str, tuple[tuple[str, ...], list[dict[str, Any]]]] = {}
+
+
+def _ranked(states: tuple[str, ...], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows ranked; those of the last board are not tested against each other again."""
+    if _last.get("board", ((), []))[0] != states:
+        _last["board"] = states, rank(rows)
+    return _last["board"][1]
+
+
+def whole(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of the board with all that its summary holds. ``InputError`` where that is not there any more."""
+    path = Path(row["path"])
+    summary = ResultFolder(path, row["submission"], path.name).summary()
+    if summary is None:
+        raise InputError(f"{path}: the summary is gone; reload the page")
+    check_row(summary, str(path / "summary.json"))
+    return {**summary, **{name: of for name, of in row.items() if name != "alignment"}}
+
+
+def _read(folder: ResultFolder) -> Kept:
+    broken: list[str] = []
+    summary = tolerant(folder, folder.summary, broken)
+    row = None if summary is None else tolerant(folder, lambda: _row(folder, summary), broken)
+    return Kept(row, broken)
 
 
 def _row(folder: ResultFolder, summary: dict[str, Any]) -> dict[str, Any]:

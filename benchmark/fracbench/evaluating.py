@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import pandas as pd
 from filelock import FileLock
 
-from fracbench import inside, registry, third_party
+from fracbench import inside, registry, specs, third_party
 from fracbench.alike import evaluated_already
 from fracbench.apart import Died, Limits, apart
 from fracbench.doctor import Finding
@@ -151,8 +151,8 @@ def run_submission(
     run = record_of(*given, taken_from)
     run, tables = _with_third_parties(task, run, outcome.tables, limits, progress)
     folder.write(tables, run, summarise(run, tables))
-    if not outcome.failed:
-        folder.cells.remove()  # the tables hold all of it now
+    if not outcome.failed and not specs.extended(job.spec):
+        folder.cells.remove()  # the tables hold all of it now, and no other spec would take them
     return outcome
 
 

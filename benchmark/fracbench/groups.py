@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from fracbench.plan import CLEAN, Cell, Job
-from fracbench.robust_cells import CRAFTED
+from fracbench.plan import CLEAN, CRAFTED, Cell, Job
 
 
 @dataclass(frozen=True)

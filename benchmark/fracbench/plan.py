@@ -20,6 +20,7 @@ from fracbench.store import digest
 
 GALLERY_FRACTURED, GALLERY_NORMAL = 16, 8
 CLEAN = "clean"
+CRAFTED = ("attack", "ladder")  # kinds of cells that look for adversarial images under the norm of the reference
 
 
 @dataclass(frozen=True)
@@ -264,5 +265,14 @@ def seed_of(job: Job, cell: Cell) -> int:
     """Seed of a cell's generator: from the spec, attack, threat and batch, never from the model."""
     params = job.ref_of(cell).params
     norm = cell.norm or job.spec.threat.norm
-    parts = [job.spec.name, job.spec.seed, cell.kind, cell.attack, params, norm, cell.epsilon, cell.batch]
+    parts = [
+        job.spec.seeds_of or job.spec.name,
+        job.spec.seed,
+        cell.kind,
+        cell.attack,
+        params,
+        norm,
+        cell.epsilon,
+        cell.batch,
+    ]
     return int(digest(json.dumps(parts, sort_keys=True))[:15], 16)

@@ -15,12 +15,10 @@ from fracbench import checks, references
 from fracbench.bench import Bench
 from fracbench.ladder import Brackets
 from fracbench.models import undisturbed
-from fracbench.plan import CLEAN, Cell, seed_of
+from fracbench.plan import CLEAN, CRAFTED, Cell, seed_of
 from fracbench.robustness import Crafted, craft, margins, zero_gradient
 from fracbench.rows import prediction_rows
 from fracbench.store import CellResult
-
-CRAFTED = ("attack", "ladder")  # kinds of cells that look for adversarial images under the norm of the reference
 
 
 def clean(bench: Bench, cell: Cell) -> CellResult:

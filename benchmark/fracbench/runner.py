@@ -19,6 +19,7 @@ from fracbench.cells import compute, patience
 from fracbench.cells import record_of as cell_record
 from fracbench.data import load
 from fracbench.flags import flags_of, unanswered
+from fracbench.identity import PROBED, named
 from fracbench.joining import joined_tables
 from fracbench.models import Guarded, undisturbed
 from fracbench.plan import CLEAN, Cell, Job
@@ -28,8 +29,6 @@ from fracbench.robustness import is_random
 from fracbench.schema import ADAPTIVE, SCHEMA_VERSION
 from fracbench.store import CellResult, ResultFolder, digest
 from fracbench.tensors import Images
-
-PROBED = 8  # images on which a model is looked at before its cells
 
 
 @dataclass
@@ -87,7 +86,6 @@ def evaluate_model(
     then. Cells ``lost`` before, each with the reason, have failed and are not tried again.
     """
     progress, lost = progress or Silent(), lost or {}
-    known = {**job.identity(), **(identity or {})}
     random = probe_random(model, job, device)
     collected = Collected()
     unfit = check_networks(model, job, device)
@@ -97,7 +95,7 @@ def evaluate_model(
         """Cells of one logical batch, whose images are let go afterwards."""
         bench = benches[cells[0].batch]
         for cell in cells:
-            name = named(known, cell)
+            name = named(job, cell, identity or {})
             result = folder.cells.read(name) if folder else None
             progress.cell(cell.label, sum(job.passes(cell)), cached=result is not None)
             if result is None and cell in lost:
@@ -161,20 +159,15 @@ def read_back(
     ``answering``: whether a flag had asked for the adaptive attack. The last cell has failed whatever was finished: the
     model never came to an end.
     """
-    collected, known = Collected(), {**job.identity(), **identity}
+    collected = Collected()
     batches = range(len(job.batches))
     cells = [cell for batch in batches for cell in job.cells(batch)]
     cells += [cell for batch in batches for cell in job.answering(batch)] if answering else []
     for cell in cells:
         failed = CellResult(cell_record(cell, len(job.batches[cell.batch]), lost.get(cell, reason)))
-        finished = None if cell == cells[-1] else folder.cells.read(named(known, cell))
+        finished = None if cell == cells[-1] else folder.cells.read(named(job, cell, identity))
         collected.add(finished or failed)
     return outcome_of(collected, job, [*job.attacks, *([ADAPTIVE] if answering else [])], random=False)
-
-
-def named(known: Mapping[str, Any], cell: Cell) -> dict[str, Any]:
-    """All that determines a cell."""
-    return {**known, "cell": [cell.kind, cell.batch, cell.attack, cell.epsilon, cell.explainer, cell.norm]}
 
 
 def outcome_of(collected: Collected, job: Job, attacks: Sequence[str], random: bool) -> Outcome:

@@ -189,7 +189,8 @@ class BenchmarkSpec(StrictModel):
     Whoever enters the benchmark ``entered_by``, whose protocol this one shares, enters this one too.
     ``given`` are maps that no network made, scored like explainers; ``explanation_attack`` moves the attribution while
     the answer stays; ``faithfulness`` is on how many fractured images, drawn at random, it is measured. ``subgroups``
-    are facts of the images by whose values accuracies are told apart, or ``all`` that have few values.
+    are facts of the images by whose values accuracies are told apart, or ``all`` that have few values. Random draws are
+    those of ``seeds_of``, a benchmark that this one extends: cells that the two have in common are computed once.
     """
 
     name: Name
@@ -215,6 +216,7 @@ class BenchmarkSpec(StrictModel):
     subgroups: tuple[str, ...] | Literal["all"] = ()
     tolerance: str = "15/224"
     seed: int = 0
+    seeds_of: Name | None = None
     logical_batch: int = Field(ge=1)
 
     @model_validator(mode="after")
@@ -247,7 +249,8 @@ class BenchmarkSpec(StrictModel):
 
     def decisive(self) -> dict[str, Any]:
         """What decides the numbers, as JSON: a corrected note makes no other benchmark of it."""
-        return self.model_dump(mode="json", exclude={"title", "note", "entered_by", "subgroups"})
+        beside = {"title", "note", "entered_by", "subgroups", *(() if self.seeds_of else ("seeds_of",))}
+        return self.model_dump(mode="json", exclude=beside)
 
     @property
     def tolerance_px(self) -> float:

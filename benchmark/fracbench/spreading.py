@@ -14,10 +14,11 @@ from fracbench.apart import Died, Limits, apart
 from fracbench.cells import record_of as cell_record
 from fracbench.errors import InputError
 from fracbench.groups import Group, grouped
+from fracbench.identity import named
 from fracbench.inside import BETWEEN_CELLS
 from fracbench.plan import Cell
 from fracbench.progress import Progress
-from fracbench.runner import Collected, Outcome, asking_of, named, outcome_of, tell_blank, told
+from fracbench.runner import Collected, Outcome, asking_of, outcome_of, tell_blank, told
 from fracbench.schema import ADAPTIVE
 from fracbench.store import CellResult
 from fracbench.tasks import Task
@@ -105,11 +106,10 @@ class _Spread:
 
     @cached_property
     def _identity(self) -> dict[str, Any]:
-        """What all cells of this submission have in their names."""
-        return {**self.task.job.identity(), **self.task.cell_identity}
+        return self.task.cell_identity
 
     def read(self, cell: Cell) -> CellResult | None:
-        return self.task.folder.cells.read(named(self._identity, cell))
+        return self.task.folder.cells.read(named(self.task.job, cell, self._identity))
 
     def compute(self, cells: Iterable[Sequence[Cell]]) -> None:
         """All cells, given by logical batch; those that are finished already are read back."""
@@ -162,7 +162,7 @@ class _Spread:
         if cell in self.known:
             return
         if result.status != "failed":
-            self.task.folder.cells.write(named(self._identity, cell), result)
+            self.task.folder.cells.write(named(self.task.job, cell, self._identity), result)
         self._learn(cell, result, cached=False)
 
     def _learn(self, cell: Cell, result: CellResult, cached: bool) -> None:

@@ -10,7 +10,7 @@ import os
 import secrets
 import shutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,8 +66,9 @@ class CellResult:
 class CellFolder:
     """One immutable file per finished cell, named by the hash of everything that determines it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, others: Sequence[Path] = ()) -> None:
+        """``others`` are folders of cells that are read too: those of other specs of the same submission."""
+        self.folder, self.others = folder, others
 
     def _path(self, identity: Mapping[str, Any]) -> Path:
         return self.folder / f"{keyed_digest(identity)[:40]}.zip"
@@ -75,6 +76,10 @@ class CellFolder:
     def read(self, identity: Mapping[str, Any]) -> CellResult | None:
         """The finished cell, or None; a damaged file counts as missing."""
         path = self._path(identity)
+        places = (path, *(folder / path.name for folder in self.others))
+        return next((found for place in places if (found := self._read(place)) is not None), None)
+
+    def _read(self, path: Path) -> CellResult | None:
         try:
             with zipfile.ZipFile(path) as archive:
                 if archive.testzip() is not None:
@@ -171,7 +176,8 @@ class ResultFolder:
 
     @property
     def cells(self) -> CellFolder:
-        return CellFolder(self.path / "cells")
+        own = self.path / "cells"
+        return CellFolder(own, [of for of in sorted(self.path.parent.glob("*/cells")) if of != own])
 
     def _seal(self, run: Mapping[str, Any]) -> str:
         return keyed_digest(self._content(run))

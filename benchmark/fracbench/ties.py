@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 
 DRAWS = 20_000
 LEVEL = 0.05
+ROUNDING = 1e-9
+# Beyond so many entries Holm's first threshold lies below 1 / (1 + DRAWS), the smallest p there is: nothing separates.
+MOST = int((1 + math.sqrt(1 + 8 * LEVEL * (1 + DRAWS))) / 2)
 
 
 def per_group(contributions: Mapping[str, Sequence[Any]]) -> tuple[list[str], NDArray[np.float64]]:
@@ -29,20 +33,31 @@ def headline(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     return (sums[0] / sums[1]) * (sums[2] / sums[3])
 
 
-def p_value(one: Mapping[str, Sequence[Any]], other: Mapping[str, Sequence[Any]], seed: int = 0) -> float:
-    """Two-sided p of the headline difference of two entries on the same images.
+def p_values(entries: Sequence[Mapping[str, Sequence[Any]]], seed: int = 0) -> dict[tuple[int, int], float]:
+    """Two-sided p of the headline difference of every two entries on the same images, by their places (i, j), i < j.
 
-    Within each group of images the two entries are swapped or not, ``DRAWS`` times (1 + b) / (1 + B). Raises
-    ``ValueError`` where the entries were not evaluated on the same groups.
+    Within each group of images the two entries are swapped or not, ``DRAWS`` times (1 + b) / (1 + B), by the same draws
+    for all pairs. Raises ``ValueError`` where the entries were not evaluated on the same groups.
     """
-    (names, a), (others, b) = per_group(one), per_group(other)
-    if names != others or not np.array_equal(a[[1, 3]], b[[1, 3]]):
+    if len(entries) < 2:
+        return {}
+    named = [per_group(entry) for entry in entries]
+    names, first = named[0]
+    if any(of != names or not np.array_equal(sums[[1, 3]], first[[1, 3]]) for of, sums in named):
         raise ValueError("entries on different images cannot be compared")
-    observed = abs(headline(a.sum(1)) - headline(b.sum(1)))
-    swap = np.random.default_rng(seed).integers(0, 2, (DRAWS, len(names)))
-    change = swap @ (b - a).T  # (draws, 4)
-    differences = headline((a.sum(1) + change).T) - headline((b.sum(1) - change).T)
-    return float((1 + (np.abs(differences) >= observed - 1e-12).sum()) / (1 + DRAWS))
+    sums = np.stack([of for _, of in named])  # (entries, 4, groups)
+    swap = np.random.default_rng(seed).integers(0, 2, (DRAWS, len(names))).astype(np.float64)
+    totals, swapped = sums.sum(2), sums[:, [0, 2]] @ swap.T  # (entries, 4), (entries, 2, draws)
+    counts = first.sum(1)[[1, 3]]
+
+    def p_value(i: int, j: int) -> float:
+        change = swapped[j] - swapped[i]
+        mine, theirs = ((totals[k, [0, 2], None] + sign * change) for k, sign in ((i, 1), (j, -1)))
+        differences = np.abs(mine.prod(0) - theirs.prod(0)) / counts.prod()
+        observed = abs(headline(totals[i]) - headline(totals[j]))
+        return float((1 + (differences >= observed - ROUNDING).sum()) / (1 + DRAWS))
+
+    return {(i, j): p_value(i, j) for j in range(len(entries)) for i in range(j)}
 
 
 def holm(p_values: Sequence[float], level: float = LEVEL) -> list[bool]:
@@ -60,9 +75,10 @@ def tie_groups(entries: Sequence[Mapping[str, Sequence[Any]]]) -> list[int]:
 
     A new group starts at the first entry that is separated from the leader of the group before it.
     """
-    pairs = [(i, j) for j in range(len(entries)) for i in range(j)]
-    rejected = holm([p_value(entries[i], entries[j]) for i, j in pairs])
-    separated = {pair for pair, is_rejected in zip(pairs, rejected, strict=True) if is_rejected}
+    if len(entries) > MOST:
+        return [1] * len(entries)
+    found = p_values(entries)
+    separated = {pair for pair, is_rejected in zip(found, holm(list(found.values())), strict=True) if is_rejected}
     groups: list[int] = []
     leader = 0
     for place in range(len(entries)):

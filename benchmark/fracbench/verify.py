@@ -17,8 +17,7 @@ from fracbench.claims import cell_of, false_claims, planned_cells
 from fracbench.comparing import Answers, Difference
 from fracbench.errors import InputError
 from fracbench.inside import BETWEEN_CELLS, prepared
-from fracbench.plan import CLEAN, Cell, Job
-from fracbench.robust_cells import CRAFTED
+from fracbench.plan import CLEAN, CRAFTED, Cell, Job
 from fracbench.runner import check_networks, probe_random
 from fracbench.schema import THIRD_PARTY
 from fracbench.store import TABLES, CellResult

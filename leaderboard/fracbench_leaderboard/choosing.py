@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
-from fracbench.board import Board
+from fracbench.board import Board, whole
+from fracbench.errors import InputError
+
+from fracbench_leaderboard.figures import COLOURED
 
 
 def choose_board(board: Board) -> list[dict[str, Any]]:
@@ -36,6 +39,22 @@ def by_name(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def choose_model(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The row of the model that the user chose."""
+    """The row of the model that the user chose, with all that is known of it."""
     named = by_name(rows)
-    return named[st.selectbox("Model", list(named), key="model", bind="query-params")]
+    row = named[st.selectbox("Model", list(named), key="model", bind="query-params")]
+    try:
+        return whole(row)
+    except InputError as error:
+        st.warning("This model's results have changed:")
+        st.text(str(error))
+        st.stop()
+
+
+def some_of(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows that a figure shows: all, or of many the first until the reader names others."""
+    named = by_name(rows)
+    if len(named) <= COLOURED:
+        return list(named.values())
+    words, first = f"Entries in the figure (of {len(named)})", list(named)[:COLOURED]
+    chosen = st.multiselect(words, list(named), default=first, key="entries", bind="query-params")
+    return [named[name] for name in chosen]

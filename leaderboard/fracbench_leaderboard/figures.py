@@ -13,6 +13,7 @@ from PIL import Image
 
 COLOURS = {"ranked": "#0072B2", "control": "#D55E00", "unranked": "#999999"}
 SHAPES = {"ranked": "circle", "control": "triangle-up", "unranked": "square"}
+COLOURED = 20  # entries that a figure tells apart or names
 
 
 def kind_of(row: Mapping[str, Any]) -> str:
@@ -27,7 +28,10 @@ def colour_by_name() -> alt.Color:
 
 
 def scatter(rows: Sequence[Mapping[str, Any]]) -> alt.LayerChart | None:
-    """Robust balanced accuracy against calibrated alignment, with 95 % intervals; None without points."""
+    """Robust balanced accuracy against calibrated alignment, with 95 % intervals; None without points.
+
+    Of many only the first are named.
+    """
     points = [
         {
             "name": row["submission"],
@@ -40,7 +44,7 @@ def scatter(rows: Sequence[Mapping[str, Any]]) -> alt.LayerChart | None:
     ]
     if not points:
         return None
-    for place, point in enumerate(sorted(points, key=lambda p: p["robust_value"])):
+    for place, point in enumerate(sorted(points[:COLOURED], key=lambda p: p["robust_value"])):
         point["side"] = place % 2
     base = alt.Chart(pd.DataFrame(points))
     low, high = (

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fracbench.cli._common import FOLDER, existing, places, shown
 from fracbench.errors import InputError
+
+if TYPE_CHECKING:
+    from fracbench.store import ResultFolder
 
 
 @click.command()
@@ -57,6 +62,12 @@ def _summarise(folder: Any, benchmark: str | None) -> None:
         folder.reseal()
 
 
+def _shown(folders: Sequence[ResultFolder]) -> Iterator[ResultFolder]:
+    """The folders one by one, with a bar where someone watches."""
+    with click.progressbar(folders, label="reading results", hidden=not sys.stderr.isatty(), file=sys.stderr) as bar:
+        yield from bar
+
+
 @click.command()
 @click.option("--submissions", type=FOLDER, help="Folder of submissions.")
 @click.option("--results", type=FOLDER, help="Folder of results, beside those in the submissions.")
@@ -67,8 +78,11 @@ def leaderboard(submissions: Path | None, results: Path | None, host: str, port:
     """Open the leaderboard in the browser."""
     from importlib.metadata import entry_points
 
+    from fracbench.board import read_board
+
     existing(submissions, results)
     folder, results = places(submissions, results)
+    read_board(folder, results, _shown)  # so that the first reader does not wait
     (launch,) = entry_points(group="fracbench.leaderboard", name="default")
     click.echo(f"leaderboard at http://{host}:{port} (stop with Ctrl-C)")
     launch.load()(folder, results, host, port)

@@ -14,6 +14,11 @@ def names() -> list[str]:
     return sorted(file.name.removesuffix(".yaml") for file in files(__name__).iterdir() if file.name.endswith(".yaml"))
 
 
+def extended(spec: BenchmarkSpec) -> bool:
+    """Whether a shipped spec shares random draws, and so cells, with this one."""
+    return spec.seeds_of is not None or any(load(name).seeds_of == spec.name for name in names())
+
+
 def load(name: str) -> BenchmarkSpec:
     """Read a shipped spec; ``InputError`` with the nearest name when there is none."""
     if name not in names():

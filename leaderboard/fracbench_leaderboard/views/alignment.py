@@ -10,7 +10,7 @@ import streamlit as st
 from fracbench.board import Board
 
 from fracbench_leaderboard import alignment_tables as tables
-from fracbench_leaderboard.choosing import by_name, choose_model
+from fracbench_leaderboard.choosing import by_name, choose_model, some_of
 from fracbench_leaderboard.dots import clean_scores, dots
 from fracbench_leaderboard.frame import show_page
 
@@ -68,10 +68,11 @@ def _draw(board: Board, rows: list[dict[str, Any]]) -> None:
         return
     first = metrics.index(FIRST) if FIRST in metrics else 0
     metric = st.selectbox("Metric", metrics, index=first, key="metric", bind="query-params")
-    points = clean_scores(by_name(rows), metric)
+    shown = some_of(rows)
+    points = clean_scores(by_name(shown), metric)
     if points:
         st.altair_chart(dots(points, metric), width="stretch")
-        st.text("\n".join(_caption(rows, points)))
+        st.text("\n".join(_caption(shown, points)))
     else:
         st.write("No entry has a calibrated score: ceiling and chance are closer than 0.05.")
     st.subheader("One model")

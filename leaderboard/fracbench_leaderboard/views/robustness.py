@@ -9,7 +9,7 @@ import streamlit as st
 from fracbench.board import Board, drops
 
 from fracbench_leaderboard import robustness_tables as tables
-from fracbench_leaderboard.choosing import choose_model
+from fracbench_leaderboard.choosing import choose_model, some_of
 from fracbench_leaderboard.curves import curves
 from fracbench_leaderboard.frame import show_page
 
@@ -36,7 +36,7 @@ def show(submissions: Path, results: Path | None) -> None:
 
 def _draw(board: Board, rows: list[dict[str, Any]]) -> None:
     st.subheader("How accuracy falls as epsilon grows")
-    chart = curves(rows)
+    chart = curves(some_of(rows))
     if chart is None:
         st.write("No entry has a curve.")
     else:

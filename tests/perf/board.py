@@ -1,0 +1,242 @@
+"""A store of 500 submissions, and what it costs to read: ``python tests/perf/board.py [--folder DIR]``.
+
+Each has 12 attacks, 16 explainers and 200 images; the rows are drawn at random, in the form that ``run`` writes. Told
+are the seconds of ``summarise`` for one submission, of reading the board for the first time and again, of the browser's
+first paint and of a filter (another model, another metric), and the memory of the server. Nothing is asserted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from fracbench import registry
+from fracbench.cells import record_of as cell_record
+from fracbench.environment import environment
+from fracbench.files import cache_dir
+from fracbench.joining import ALIGNMENT_COLUMNS
+from fracbench.pictures import png
+from fracbench.plan import CLEAN, Job
+from fracbench.resolving import resolve
+from fracbench.runner import Outcome, record_of
+from fracbench.schema import BenchmarkSpec, parse_epsilon
+from fracbench.store import TABLES, ResultFolder
+from fracbench.summary import summarise
+from playwright.sync_api import Page
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for the browser that the tests drive
+from browser import opened, served, settle
+
+EACH, DRAWN, ROUNDS = 100, 10, 5
+ATTACKS = ("fgsm", "pgd", "mifgsm", "apgd-ce", "apgd-margin", "fab", "square", "fmn", "adaptive", "autoattack",
+           "eleventh", "twelfth")  # fmt: skip
+EXPLAINERS = ("saliency", "integrated_gradients", "occlusion", "gradcam", "deeplift", "smoothgrad", "gradient_shap",
+              "gradcam_plus_plus", "guided_backprop", "hirescam", "input_x_gradient", "layercam", "rise", "random",
+              "centre", "edges")  # fmt: skip
+EPSILONS = ("0.25/255", "0.5/255", "1/255", "2/255", "4/255", "8/255")
+
+
+def job() -> Job:
+    for name in ATTACKS[-2:]:
+        registry.register("attacks", name)(registry.load("attacks", "pgd"))
+    return resolve(BenchmarkSpec.model_validate({
+        "name": "large", "title": "A large board", "image_size": 128, "logical_batch": 64,
+        "dataset": {"name": "phantom", "params": {"test": 2 * EACH}}, "images": {"fractured": EACH, "normal": EACH},
+        "threat": {"norm": "linf", "epsilon": "1/255",
+                   "ladder": {"epsilons": EPSILONS, "attack": {"name": "apgd-margin"}}},
+        "attacks": [{"name": name} for name in ATTACKS], "explainers": [{"name": name} for name in EXPLAINERS],
+        "panel": EXPLAINERS[:4], "metrics": ["pointing_game", "relevance_mass_accuracy", "relevance_rank_accuracy",
+                                             "attribution_localisation", "top_k_intersection", "auc", "iou"],
+    }))  # fmt: skip
+
+
+def drawn(of: Job, seed: int) -> dict[str, pd.DataFrame]:
+    """Tables of a run whose model is as good as chance and ``seed`` make it."""
+    rng = np.random.default_rng(seed)
+    samples = [sample for batch in of.batches for sample in batch]
+    images = pd.DataFrame({"image": [s.id for s in samples], "label": [s.label for s in samples],
+                           "group": [s.group for s in samples], "annotated": [s.annotated for s in samples],
+                           "mask_area": 500, "instances": 1, "content": 128 * 128, "metadata": "{}"})  # fmt: skip
+    scores = [*of.spec.metrics, "instance_hit", "instance_recall", "hit"]
+    for name in scores:
+        for grid in ("full", "8x8"):
+            images[f"chance_{name}"] = images[f"chance_{name}_{grid}"] = np.float32(0.1)
+            images[f"ceiling_{name}_{grid}"] = np.float32(0.9)
+    skill = rng.uniform(0.2, 2)
+
+    def rows(attack: str, epsilon: float, ladder: bool = False) -> pd.DataFrame:
+        margin = rng.normal(skill - 300 * epsilon, 1, len(samples)).astype(np.float32)
+        return pd.DataFrame({
+            "image": images.image, "threat": CLEAN if attack == CLEAN else "linf", "epsilon": epsilon, "attack": attack,
+            "part": "", "margin": margin, "correct": margin > 0, "distance": np.float32(epsilon),
+            "adversarial_distance": np.where(margin > 0, np.inf, epsilon).astype(np.float32), "carried": False,
+            "ladder": ladder, "zero_gradient": False, "fracture_margin": np.where(images.label == 1, margin, -margin),
+        })  # fmt: skip
+
+    reference = of.spec.threat.model.epsilon
+    predictions = [rows(CLEAN, 0.0), *(rows(name, reference) for name in ATTACKS)]
+    predictions += [rows("apgd-margin", parse_epsilon(epsilon), ladder=True) for epsilon in EPSILONS]
+    explained = []
+    for attack in (CLEAN, *ATTACKS):
+        of_attack = images if attack == CLEAN else images[images.label == 1]
+        for name in EXPLAINERS:
+            table = pd.DataFrame({"image": of_attack.image, "threat": CLEAN if attack == CLEAN else "linf",
+                                  "epsilon": 0.0 if attack == CLEAN else reference, "attack": attack,
+                                  "explainer": name, "grid": "8x8" if name == "gradcam" else "full",
+                                  "blank": False})  # fmt: skip
+            for column in (*ALIGNMENT_COLUMNS, *of.spec.metrics):
+                if column not in table:
+                    table[column] = rng.random(len(table), dtype=np.float32)
+            explained.append(table)
+    gallery = []
+    for condition, attack in (("clean", CLEAN), ("strongest", "pgd")):
+        for image, label in zip(images.image[:24], images.label[:24], strict=True):
+            kinds = [("radiograph", ""), ("mask", ""), *(("attributions", name) for name in EXPLAINERS)]
+            for kind, explainer in kinds:
+                gallery.append({"image": image, "label": label, "condition": condition, "attack": attack, "kind": kind,
+                                "explainer": explainer,
+                                "png": png(torch.from_numpy(rng.random((16, 16), dtype=np.float32)))})  # fmt: skip
+    return {"images": images, "predictions": pd.concat(predictions, ignore_index=True),
+            "alignment": pd.concat(explained, ignore_index=True), "gallery": pd.DataFrame(gallery)}  # fmt: skip
+
+
+def write_store(folder: Path, submissions: int) -> None:
+    """``DRAWN`` different runs, each under many names."""
+    of = job()
+    cells = [cell_record(cell, EACH) for batch in range(len(of.batches)) for cell in of.cells(batch)]
+    fields = {"control": False, "authors": ["Perf"], "model": {}, "weights_sha256": None, "reported": {},
+              "training": {"data": "phantom", "splits": [], "recipe": "", "threat": "", "hashes": None},
+              "overlap": {"such_images": True, "by": "names", "images": None, "badge": ""}}  # fmt: skip
+    here = environment(of, "cpu")
+    for seed in range(DRAWN):
+        tables = drawn(of, seed)
+        outcome = Outcome(tables, cells, False, 1.0, {"forward": 1, "backward": 1})
+        record = record_of({**fields, "submission": "x", "title": "x"}, of, outcome, here, "x") | {"third_party": []}
+        row = summarise(record, tables)
+        for place in range(seed, submissions, DRAWN):
+            named = {"submission": f"entry-{place:03d}", "title": f"Entry {place}"}
+            ResultFolder(folder / named["submission"] / "large", named["submission"], "large").write(
+                tables, record | named, row | named
+            )
+        print(f"wrote {len(range(seed, submissions, DRAWN))} submissions of draw {seed}", flush=True)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+READ = "import sys; from pathlib import Path; from fracbench.board import read_board; import time\n" \
+       "for _ in range(2):\n" \
+       "    start = time.perf_counter(); board = read_board(Path('none'), Path(sys.argv[1]))\n" \
+       "    print(time.perf_counter() - start)\n" \
+       "assert len(board.rows) == int(sys.argv[2])"  # fmt: skip
+
+
+def read_twice(folder: Path, submissions: int) -> list[float]:
+    """Seconds of the first and the second reading in a process of its own."""
+    done = subprocess.run([sys.executable, "-c", READ, str(folder), str(submissions)], capture_output=True, text=True)
+    assert not done.returncode, done.stderr
+    return [float(line) for line in done.stdout.split()]
+
+
+def painted(page: Page, address: str) -> float:
+    """Seconds from an address to a table with rows in it."""
+
+    def load() -> None:
+        page.goto(address)
+        page.wait_for_selector("[data-testid=stDataFrame] [role=gridcell]", state="attached")
+
+    return seconds(load)
+
+
+def filtered(page: Page, box: str, wanted: str) -> float:
+    """Seconds until what depends on a box shows another choice, and the page has come to rest."""
+    chosen = page.get_by_role("combobox", name=box)
+    chosen.click()
+    chosen.fill(wanted)
+
+    def choose() -> None:
+        page.get_by_role("option", name=wanted, exact=True).click()
+        page.wait_for_selector("[data-testid=stApp][data-test-script-state=running]")
+        page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+
+    spent = seconds(choose)
+    settle(page)
+    return spent
+
+
+def peak(process: int) -> float:
+    """The most memory that a process has held, in MiB."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+def in_browser(folder: Path) -> dict[str, Any]:
+    """Times of each page and of filters, and the memory of the server."""
+    servers: list[subprocess.Popen[str]] = []
+
+    def start(*words: object) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "fracbench", *map(str, words)]
+        servers.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True))
+        return servers[0]
+
+    times: dict[str, Any] = {}
+    with served(start, "--submissions", "none", "--results", folder) as address, opened(address) as page:
+        settle(page)
+        for view in ("ranking", "robustness", "alignment"):
+            times[f"first paint, {view}"] = [painted(page, f"{address}/{view}") for _ in range(ROUNDS)]
+            settle(page)
+            names = [f"entry-{100 + place}" for place in range(ROUNDS)]
+            times[f"another model, {view}"] = [filtered(page, "Model", name) for name in names]
+        metrics = ("auc", "iou", "pointing_game", "top_k_intersection", "hit")
+        times["another metric, alignment"] = [filtered(page, "Metric", name) for name in metrics]
+        times["server, MiB"] = [peak(servers[0].pid)]
+    return times
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, help="where the store is kept, and found again")
+    parser.add_argument("--submissions", type=int, default=500)
+    parser.add_argument("--out", type=Path, help="JSON file for every time")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = arguments.folder or Path(temporary)
+        if not (folder / "entry-000").exists():
+            write_store(folder, arguments.submissions)
+        one = ResultFolder(folder / "entry-007" / "large", "entry-007", "large")
+
+        def summarised() -> None:
+            summarise(one.run() or {}, {name: one.table(name) for name in TABLES})
+
+        times = {"summarise one submission": [seconds(summarised) for _ in range(ROUNDS)]}
+        shutil.rmtree(cache_dir() / "board", ignore_errors=True)
+        for name in ("read the board for the first time", "again in a new process"):
+            first, second = read_twice(folder, arguments.submissions)
+            times |= {name: [first], f"{name}, then again": [second]}
+        times |= in_browser(folder)
+    print(f"{arguments.submissions} submissions on {platform.machine()}")
+    for name, of in times.items():
+        print(f"{name:<50}{statistics.median(of):>10.3f}   ({min(of):.3f} to {max(of):.3f}, {len(of)} times)")
+    if arguments.out:
+        record = {"machine": platform.machine(), "submissions": arguments.submissions, "times": times}
+        arguments.out.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
