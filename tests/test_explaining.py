@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from fracbench import registry
+from fracbench import order, registry
 from fracbench.bench import Bench
 from fracbench.explained_cells import to_explain
 from fracbench.models import guard
@@ -244,8 +244,9 @@ class Leaving(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def test_no_map_leaves_its_device_before_it_is_scored() -> None:
+def test_no_map_leaves_its_device_before_it_is_scored(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a card each of these ways would wait for it and copy; on this machine they are only seen."""
+    monkeypatch.setattr(order, "BY_NUMPY", ())
     job = resolve(spec(given=["reader"]))
     model = guard(Bright().eval(), 32)
     bench = Bench(job, model, 0, "cpu", random=False)

@@ -9,6 +9,7 @@ import torch
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
+from fracbench.order import counted
 from fracbench.schema import INSTANCES
 from fracbench.tensors import Maps, Masks, Scores
 
@@ -55,8 +56,8 @@ def _found(maps: Maps, instances: Masks) -> Tensor:
     flat = maps.flatten(1)
     best = maps.masked_fill(~instances, -torch.inf).flatten(1).amax(1, keepdim=True)
     tied = flat == best
-    equal, inside = tied.sum(1), (tied & instances.flatten(1)).sum(1)
-    free = (max(1, int(HIGHEST * flat.shape[1])) - (flat > best).sum(1)).clamp_min(0).minimum(equal)
+    equal, inside = counted(tied), counted(tied & instances.flatten(1))
+    free = (max(1, int(HIGHEST * flat.shape[1])) - counted(flat > best)).clamp_min(0).minimum(equal)
     missed = _log_choose(equal - inside, free) - _log_choose(equal, free)
     share = torch.where(equal - inside < free, 1.0, 1 - missed.exp()).float()
     return torch.where(flat.amax(1) > flat.amin(1), share, 0.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from fracbench.order import runs
 from fracbench.schema import STABILITY
 from fracbench.tensors import Maps, Masks, Scores
 
@@ -19,31 +20,28 @@ def stability(before: Maps, after: Maps, valid: Masks) -> dict[str, Scores]:
     that are zero are among no map's highest, and of those that tie for the last places each counts in part. Both are 0
     where one of the maps is constant, and not a number where both are.
     """
-    rows = [_of_one(a[inside], b[inside]) for a, b, inside in zip(before, after, valid, strict=True)]
-    pairs = torch.stack(rows) if rows else before.new_zeros(0, 2)
-    return dict(zip(STABILITY, pairs.unbind(1), strict=True))
+    pixels = valid.flatten(1).sum(1)
+    kept = (HIGHEST * pixels.double()).long().clamp_min(1)
+    ranks, highest = zip(*(_ranks_and_highest(maps, valid, pixels, kept) for maps in (before, after)), strict=True)
+    spread = [(of * of).sum(1, dtype=torch.float64) for of in ranks]
+    correlation = (ranks[0] * ranks[1]).sum(1, dtype=torch.float64) / (spread[0] * spread[1]).sqrt()
+    overlap = torch.minimum(*highest).sum(1) / torch.maximum(*(of.sum(1) for of in highest))
+    changing = [of > 0 for of in spread]
+    undefined = torch.where(changing[0] | changing[1], 0.0, torch.nan)
+    defined = changing[0] & changing[1]
+    pair = (torch.where(defined, of.float(), undefined) for of in (correlation, overlap))
+    return dict(zip(STABILITY, pair, strict=True))
 
 
-def _of_one(before: Tensor, after: Tensor) -> Tensor:
-    ranks = [_ranks(values) for values in (before, after)]
-    spread = [of.std(correction=0) for of in ranks]
-    if not all(spread):
-        return before.new_full((2,), 0.0 if any(spread) else torch.nan)
-    standard = [(of - of.mean()) / width for of, width in zip(ranks, spread, strict=True)]
-    kept = max(1, int(HIGHEST * len(before)))
-    highest = [_among_highest(values, kept) for values in (before, after)]
-    overlap = torch.minimum(*highest).sum() / max(of.sum() for of in highest)
-    return torch.stack([(standard[0] * standard[1]).mean(), overlap]).float()
+def _ranks_and_highest(maps: Maps, valid: Masks, pixels: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each pixel its rank less the mean rank, and 1 where it is a positive one among the ``kept`` highest, else 0.
 
-
-def _ranks(values: Tensor) -> Tensor:
-    """Places in ascending order, ties at the middle of theirs; float64."""
-    _, inverse, counts = values.unique(return_inverse=True, return_counts=True)
-    return (counts.cumsum(0) - (counts + 1) / 2).double()[inverse]
-
-
-def _among_highest(values: Tensor, kept: int) -> Tensor:
-    """1 for positive pixels among the ``kept`` highest, the share that fits in for those that tie there, else 0."""
-    line = values.topk(kept).values[-1]
-    above, tied = values > line, values == line
-    return (above.double() + tied * ((kept - above.sum()) / tied.sum())) * (values > 0)
+    Ties are at the middle of their places; the share that fits in stands for those that tie for the last place.
+    """
+    inside = valid.flatten(1)
+    first, last = runs(maps, valid)
+    outside = inside.shape[1] - pixels
+    mean = outside + (pixels - 1) / 2
+    ranks = torch.where(inside, (first + last) / 2 - mean[:, None], 0)
+    within = (last + 1 - (inside.shape[1] - kept)[:, None]) / (last - first + 1)
+    return ranks, torch.where(inside & (maps.flatten(1) > 0), within.clamp(0, 1), 0)
