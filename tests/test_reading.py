@@ -10,7 +10,7 @@ import pytest
 from fracbench import store
 from fracbench.errors import InputError
 from fracbench.png import GALLERY_SIDE
-from fracbench_leaderboard.reading import COLUMNS, read_gallery
+from fracbench_leaderboard.reading import COLUMNS, of_image, read_gallery
 from PIL import Image
 
 
@@ -25,8 +25,9 @@ def picture(side: int = GALLERY_SIDE, mode: str = "L") -> bytes:
 )
 def test_what_is_no_picture_of_a_gallery_is_not_drawn(png: object, tmp_path: Path) -> None:
     good = dict(zip(COLUMNS, ["1.png", 1, "clean", "clean", "radiograph", "", picture()], strict=True))
-    pd.DataFrame([good | {"png": png}]).to_parquet(tmp_path / "gallery.parquet")
-    assert read_gallery({"path": str(tmp_path), "submission": "a"}).empty
+    pd.DataFrame([good | {"png": png}, good]).to_parquet(tmp_path / "gallery.parquet")
+    read = read_gallery({"path": str(tmp_path), "submission": "a"})
+    assert len(of_image(read, "1.png")) == 1 and of_image(read, "2.png").empty
     pd.DataFrame([good | {"condition": ["clean"]}]).to_parquet(tmp_path / "gallery.parquet")
     assert read_gallery({"path": str(tmp_path), "submission": "a"}).empty
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fracbench.errors import InputError
-from fracbench.kept_rows import Kept, kept, state_of
+from fracbench.kept_rows import Kept, kept, known, state_of
 from fracbench.row import check_row
 from fracbench.store import ResultFolder, find_results
 from fracbench.summary import board_of, rank
@@ -54,28 +54,29 @@ def read_board(
 
     Rows are without what a page shows of one model alone, which ``whole`` adds. ``each`` sees the folders go by.
     """
-    board, rows, states = Board(), [], []
+    board, rows = Board(), []
     for folder in each(find_results(submissions, results)):
-        state = state_of(folder.path)
-        found = kept(folder.path, state, partial(_read, folder))
+        found = kept(folder.path, state_of(folder.path), partial(_read, folder))
         board.broken += found.broken
         if found.row is not None:
             rows.append(found.row)
-            states.append(state)
         elif not (folder.path / "summary.json").exists():
             board.in_progress.append(f"{folder.submission} on {folder.spec}")
-    board.rows = _ranked(tuple(states), rows)
+    board.rows = _ranked(rows)
     return board
 
 
-_last: dict[str, tuple[tuple[str, ...], list[dict[str, Any]]]] = {}
+_last: tuple[list[dict[str, Any]], list[dict[str, Any]]] = [], []
 
 
-def _ranked(states: tuple[str, ...], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows ranked; those of the last board are not tested against each other again."""
-    if _last.get("board", ((), []))[0] != states:
-        _last["board"] = states, rank(rows)
-    return _last["board"][1]
+def _ranked(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows ranked; the very rows of the last board are not tested against each other again."""
+    global _last
+    before, ranked = _last
+    if len(before) != len(rows) or any(one is not other for one, other in zip(before, rows, strict=True)):
+        ranked = rank(rows)
+        _last = rows, ranked
+    return ranked
 
 
 def whole(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,7 +85,8 @@ def whole(row: Mapping[str, Any]) -> dict[str, Any]:
     summary = ResultFolder(path, row["submission"], path.name).summary()
     if summary is None:
         raise InputError(f"{path}: the summary is gone; reload the page")
-    check_row(summary, str(path / "summary.json"))
+    if not known(path):
+        check_row(summary, str(path / "summary.json"))
     return {**summary, **{name: of for name, of in row.items() if name != "alignment"}}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,22 +28,26 @@ class Kept:
     broken: list[str]
 
 
-_kept: dict[Path, tuple[str, Kept]] = {}
+State = tuple[tuple[int, ...], ...]
+_kept: dict[Path, tuple[State, Kept]] = {}
 
 
-def state_of(folder: Path) -> str:
+def state_of(folder: Path) -> State:
     """Changes whenever a file of results in ``folder`` is written to, or replaced."""
-    found: list[tuple[int, ...]] = []
-    for name in FILES:
-        try:
+    found: list[tuple[int, ...]] = [()] * len(FILES)
+    for place, name in enumerate(FILES):
+        with contextlib.suppress(OSError):
             of = (folder / name).stat()
-            found.append((of.st_size, of.st_mtime_ns, of.st_ctime_ns, of.st_ino))
-        except OSError:
-            found.append(())
-    return keyed_digest([FORM, str(folder.absolute()), found])
+            found[place] = of.st_size, of.st_mtime_ns, of.st_ctime_ns, of.st_ino
+    return tuple(found)
 
 
-def kept(folder: Path, state: str, read: Callable[[], Kept]) -> Kept:
+def known(folder: Path) -> bool:
+    """Whether a row of the folder as it is now has been read and checked by this process."""
+    return folder in _kept and _kept[folder][1].row is not None and _kept[folder][0] == state_of(folder)
+
+
+def kept(folder: Path, state: State, read: Callable[[], Kept]) -> Kept:
     """What ``read`` gave for the folder in this state, by this process or one before; else what it gives now."""
     if folder in _kept and _kept[folder][0] == state:
         return _kept[folder][1]
@@ -67,18 +72,21 @@ def slim(row: dict[str, Any]) -> dict[str, Any]:
     return {name: of for name, of in row.items() if name not in OF_ONE_MODEL} | {"alignment": alignment}
 
 
-def _stored(file: Path, state: str) -> Kept | None:
+def _stored(file: Path, state: State) -> Kept | None:
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-        return Kept(found["row"], []) if found["state"] == state else None
+        return Kept(found["row"], []) if found["state"] == _written(state) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _store(file: Path, state: str, row: dict[str, Any]) -> None:
-    try:
+def _written(state: State) -> str:
+    """Under this user's key: whether results are ours, which a row says, depends on it."""
+    return keyed_digest([FORM, state])
+
+
+def _store(file: Path, state: State, row: dict[str, Any]) -> None:
+    with contextlib.suppress(OSError):  # a full or read-only disk makes the next board slower, no more
         file.parent.mkdir(parents=True, exist_ok=True)
         file.parent.chmod(0o700)
-        write_atomic(file, json.dumps({"state": state, "row": row}).encode())
-    except OSError:  # a full or read-only disk makes the next board slower, no more
-        pass
+        write_atomic(file, json.dumps({"state": _written(state), "row": row}).encode())

@@ -17,7 +17,7 @@ COLUMNS = ["image", "label", "condition", "attack", "kind", "explainer", "png"]
 
 
 def read_gallery(row: dict[str, Any]) -> pd.DataFrame:
-    """The gallery of a row; empty where there is none, or none that ``run`` writes."""
+    """The gallery of a row; empty where there is none, or none that ``run`` writes. ``of_image`` says what is drawn."""
     path = Path(row["path"])
     try:
         gallery = ResultFolder(path, row["submission"], path.name).gallery()
@@ -30,7 +30,13 @@ def read_gallery(row: dict[str, Any]) -> pd.DataFrame:
     names = {*gallery.attack, *gallery.explainer} - {""}
     if not all(re.fullmatch(WORD_PATTERN, name) for name in names):
         return nothing
-    return gallery[[pixels(png) is not None for png in gallery.png]]
+    return gallery
+
+
+def of_image(gallery: pd.DataFrame, image: str) -> pd.DataFrame:
+    """What a gallery has of one image, without what is no picture."""
+    mine = gallery[gallery.image == image]
+    return mine[[pixels(png) is not None for png in mine.png]]
 
 
 def _is_text(value: object) -> bool:

@@ -75,8 +75,7 @@ def _draw(board: Board, rows: list[dict[str, Any]]) -> None:
         st.text("\n".join(_caption(shown, points)))
     else:
         st.write("No entry has a calibrated score: ceiling and chance are closer than 0.05.")
-    st.subheader("One model")
-    _show_model(choose_model(rows), metric)
+    _show_model(rows, metric)
 
 
 def _caption(rows: Sequence[dict[str, Any]], points: Sequence[dict[str, Any]]) -> list[str]:
@@ -88,7 +87,10 @@ def _caption(rows: Sequence[dict[str, Any]], points: Sequence[dict[str, Any]]) -
     return [*lines, *([f"without a calibrated score: {', '.join(sorted(missing))}"] if missing else [])]
 
 
-def _show_model(row: dict[str, Any], metric: str) -> None:
+@st.fragment
+def _show_model(rows: list[dict[str, Any]], metric: str) -> None:
+    st.subheader("One model")
+    row = choose_model(rows)
     st.write("Annotated fractured images without an attack")
     st.dataframe(tables.clean(row, metric), hide_index=True, height="content", column_config=WIDE)
     st.text(tables.panel(row))

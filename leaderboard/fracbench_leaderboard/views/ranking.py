@@ -12,7 +12,7 @@ from fracbench.board import Board
 from fracbench_leaderboard.choosing import choose_model
 from fracbench_leaderboard.figures import enlarge, overlay, scatter
 from fracbench_leaderboard.frame import show_page
-from fracbench_leaderboard.reading import read_gallery
+from fracbench_leaderboard.reading import of_image, read_gallery
 from fracbench_leaderboard.table import badges, explainer_table, ranking_table
 
 ABOUT = "Fracture classifiers, ranked by whether they survive attack **and** look at the fracture."
@@ -83,6 +83,7 @@ def _picture(gallery: pd.DataFrame, condition: str, kind: str, explainer: str = 
     return None if found.empty else found.iloc[0].png
 
 
+@st.fragment
 def _show_case(rows: list[dict[str, Any]]) -> None:
     st.subheader("One case")
     columns = st.columns(4)
@@ -96,7 +97,10 @@ def _show_case(rows: list[dict[str, Any]]) -> None:
     names = {f"{image} ({'fracture' if label else 'normal'})": image
              for image, label in zip(labels.image, labels.label, strict=True)}  # fmt: skip
     image = names[columns[1].selectbox("Image", list(names), key="image", bind="query-params")]
-    mine = gallery[gallery.image == image]
+    mine = of_image(gallery, image)
+    if mine.empty:
+        st.write("None of these pictures can be drawn.")
+        return
     conditions = [c for c in INPUTS if c in set(mine.condition)]
     condition = columns[2].selectbox(
         "Input", conditions, key="input", bind="query-params", format_func=INPUTS.__getitem__

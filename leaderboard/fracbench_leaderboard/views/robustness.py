@@ -46,11 +46,13 @@ def _draw(board: Board, rows: list[dict[str, Any]]) -> None:
     if shifted:
         st.subheader("Distribution shift")
         st.dataframe(tables.shifts(shifted), hide_index=True, height="content")
+    _show_model(rows)
+
+
+@st.fragment
+def _show_model(rows: list[dict[str, Any]]) -> None:
     st.subheader("One model")
-    _show_model(choose_model(rows))
-
-
-def _show_model(row: dict[str, Any]) -> None:
+    row = choose_model(rows)
     for flag in row["flags"]:
         box = st.warning if flag["unranks"] and not flag["answered"] else st.info
         box(f"Flag: {flag['name']}")
