@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -10,31 +9,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import psutil
 import pytest
 from conftest import STARTERS, Command
 from fracbench import specs
 from fracbench.groups import grouped
 from fracbench.resolving import resolve
+from soak import same_rows
 
 NAME = "phantom-resnet-pgd-at"
-TABLES = ("images", "predictions", "alignment", "gallery")
-
-
-def same_rows(one: Path, other: Path) -> None:
-    """The tables are equal, and the records but for seconds."""
-    for table in TABLES:
-        pd.testing.assert_frame_equal(
-            pd.read_parquet(one / f"{table}.parquet"), pd.read_parquet(other / f"{table}.parquet"), check_exact=True
-        )
-    records = [json.loads((folder / "run.json").read_text())["cells"] for folder in (one, other)]
-    for of in records:
-        for record in of:
-            del record["seconds"]
-            for part in record.get("parts", {}).values():
-                del part["seconds"]
-    assert records[0] == records[1]
 
 
 @pytest.mark.parametrize("benchmark", ["smoke", "phantom-v1"])

@@ -25,7 +25,7 @@ from fracbench.robust_scores import of_third_parties
 from fracbench.runner import Outcome, read_back, record_of
 from fracbench.schema import THIRD_PARTY
 from fracbench.spreading import DEATHS, Pool, evaluate_spread
-from fracbench.store import TABLES
+from fracbench.store import TABLES, Unwritable
 from fracbench.summary import summarise
 from fracbench.tasks import Task, finished_run
 from fracbench.verify import Verdict
@@ -125,6 +125,8 @@ class _Heard:
         elif kind == "more" and not self.answering:
             self.answering = True
             self.progress.more(*content)
+        elif kind == "unwritable":
+            raise Unwritable(*content)
         elif kind == "note" and self.seen >= self.told:
             self.progress.note(*content)
 

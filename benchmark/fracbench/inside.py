@@ -21,7 +21,7 @@ from fracbench.errors import InputError
 from fracbench.models import Guarded, undisturbed
 from fracbench.plan import Cell
 from fracbench.runner import Outcome, check_networks, evaluate_model, probe_random
-from fracbench.store import CellResult
+from fracbench.store import CellResult, Unwritable
 from fracbench.tasks import Task
 from fracbench.third_party import Sent
 
@@ -69,10 +69,14 @@ def build(task: Task, tell: Tell) -> None:
 def evaluate(task: Task, seconds: float | None, lost: Mapping[Cell, str], tell: Tell) -> Outcome:
     """Every cell that is not finished and not lost, into the results folder."""
     progress = Telling(tell, seconds or BETWEEN_CELLS)
-    return evaluate_model(
-        prepared(task), task.job, task.device, folder=task.folder, identity=task.cell_identity, progress=progress,
-        seconds=seconds, watched=True, lost=lost,
-    )  # fmt: skip
+    try:
+        return evaluate_model(
+            prepared(task), task.job, task.device, folder=task.folder, identity=task.cell_identity, progress=progress,
+            seconds=seconds, watched=True, lost=lost,
+        )  # fmt: skip
+    except Unwritable as error:
+        tell("unwritable", str(error))
+        raise
 
 
 def compute_cells(

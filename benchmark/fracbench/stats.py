@@ -13,18 +13,26 @@ CHUNK = 500  # draws at once
 FEW = 5  # successes, failures or groups below which a bootstrap says too little
 
 
-def resample(groups: ArrayLike, seed: int = 0, draws: int = DRAWS) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def resample(groups: ArrayLike, seed: int = 0, draws: int = DRAWS) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Bootstrap over groups: (draws, n_groups) counts, not to be written to, and the group number of each row."""
     names, index = np.unique(np.asarray(groups), return_inverse=True)
     return _drawn(len(names), seed, draws), index
 
 
 @lru_cache(maxsize=4)
-def _drawn(n: int, seed: int, draws: int) -> NDArray[np.float64]:
-    # as floats, which is what they are multiplied with; kept, since the scores of a run are of the same few images
-    counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws).astype(np.float64)
+def _drawn(n: int, seed: int, draws: int) -> NDArray[np.uint8]:
+    # kept, since the scores of a run are of the same few images; in bytes, since many thousand images are many counts
+    rng, shares = np.random.default_rng(seed), np.full(n, 1 / n)
+    counts = np.empty((draws, n), np.uint8)
+    for some in np.array_split(counts, max(1, draws // CHUNK)):
+        some[:] = rng.multinomial(n, shares, size=len(some)).clip(max=255)  # nobody is drawn so often
     counts.setflags(write=False)
     return counts
+
+
+def _summed(counts: NDArray[np.uint8], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(draws,) sums of each draw's groups; the counts become floats some at a time."""
+    return np.concatenate([some @ values for some in np.array_split(counts, max(1, len(counts) // CHUNK))])
 
 
 def _per_group(values: NDArray[np.float64], index: NDArray[np.int64], n: int) -> NDArray[np.float64]:
@@ -55,7 +63,7 @@ def proportion(values: ArrayLike, groups: ArrayLike, level: float = 0.95) -> dic
     else:
         counts, index = resample(groups)
         sums, sizes = (_per_group(v, index, counts.shape[1]) for v in (given, np.ones_like(given)))
-        means = (counts @ sums) / (counts @ sizes)
+        means = _summed(counts, sums) / _summed(counts, sizes)
         low, high = (float(q) for q in np.quantile(means, [(1 - level) / 2, (1 + level) / 2]))
     return {"value": mean, "low": low, "high": high, "n": len(given)}
 
@@ -70,7 +78,7 @@ def ratio(
     counts, index = resample(groups)
     n = counts.shape[1]
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = (counts @ _per_group(top, index, n)) / (counts @ _per_group(bottom, index, n))
+        ratios = _summed(counts, _per_group(top, index, n)) / _summed(counts, _per_group(bottom, index, n))
     low, high = np.nanquantile(ratios, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
@@ -91,8 +99,8 @@ def auroc_interval(
     wins = (one > other).astype(np.float32) + np.float32(0.5) * (one == other)
     counts, index = resample(of)
     drawn = []
-    for some in np.array_split(counts.astype(np.float32), DRAWS // CHUNK):
-        fractured, normal = some[:, index[positive]], some[:, index[~positive]]
+    for some in np.array_split(counts, max(1, len(counts) // CHUNK)):
+        fractured, normal = (some[:, index[which]].astype(np.float32) for which in (positive, ~positive))
         with np.errstate(invalid="ignore"):  # a draw without one of the classes says nothing
             drawn.append(((fractured @ wins) * normal).sum(1) / (fractured.sum(1) * normal.sum(1)))
     low, high = np.nanquantile(np.concatenate(drawn), [(1 - level) / 2, (1 + level) / 2])

@@ -10,13 +10,15 @@ import os
 import secrets
 import shutil
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock, Timeout
 
 from fracbench.errors import InputError
 from fracbench.files import cache_dir, write_atomic
@@ -61,6 +63,10 @@ class CellResult:
     @property
     def status(self) -> str:
         return str(self.record["status"])
+
+
+class Unwritable(OSError):
+    """A finished cell cannot be kept: it is no cell that failed, and to go on would be in vain."""
 
 
 class CellFolder:
@@ -109,7 +115,10 @@ class CellFolder:
                 piece = io.BytesIO()
                 np.save(piece, result.images, allow_pickle=False)
                 archive.writestr("images.npy", piece.getvalue())
-        write_atomic(self._path(identity), buffer.getvalue())
+        try:
+            write_atomic(self._path(identity), buffer.getvalue())
+        except OSError as error:
+            raise Unwritable(f"{self.folder}: {error.strerror}") from error
 
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -178,6 +187,27 @@ class ResultFolder:
     def cells(self) -> CellFolder:
         own = self.path / "cells"
         return CellFolder(own, [of for of in sorted(self.path.parent.glob("*/cells")) if of != own])
+
+    @contextmanager
+    def alone(self, waiting: Callable[[], None]) -> Iterator[None]:
+        """Inside, no other process of this user's writes here; ``waiting`` is called where one has to end first.
+
+        Where the file system knows no locks, several may; each file appears whole all the same.
+        """
+        lock = cache_dir() / "locks" / digest(str(self.path.resolve()))[:40]
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        mine = FileLock(lock)
+        try:
+            mine.acquire(timeout=0)
+        except Timeout:
+            waiting()
+            mine.acquire()
+        except NotImplementedError:
+            pass
+        try:
+            yield
+        finally:
+            mine.release()
 
     def _seal(self, run: Mapping[str, Any]) -> str:
         return keyed_digest(self._content(run))

@@ -40,8 +40,8 @@ EACH, SIDE, EPSILON, STEPS, PATH = 32, 224, 1 / 255, 20, 50
 SIX = ("pointing_game", "relevance_mass_accuracy", "relevance_rank_accuracy", "attribution_localisation",
        "top_k_intersection", "auc")  # fmt: skip
 NETWORK = {"architecture": "resnet18", "image_size": SIDE, "options": {"zero_init_last": False}}  # else maps are blank
-FIELDS = {"submission": "untrained", "title": "untrained", "authors": [], "control": False, "training": {}, "model": {},
-          "weights_sha256": None, "reported": {}, "overlap": {}}  # fmt: skip
+FIELDS = {"submission": "untrained", "title": "untrained", "authors": [], "control": False, "model": {}, "reported": {},
+          "training": {"data": "nothing"}, "weights_sha256": None, "overlap": {}}  # fmt: skip
 Seconds = dict[str, float]
 
 

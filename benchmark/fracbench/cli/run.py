@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -211,9 +212,13 @@ def _run_tasks(pending: list[Any], everyone: list[Any], job: Any, held: Any, poo
             progress.submission = task.entry.name
             faults: dict[str, dict[str, list[str]]] = {}
             try:
-                outcome = run_submission(task, held, progress, everyone, pool)
+                with task.folder.alone(partial(progress.note, f"waiting for another run of {task.entry.name}")):
+                    if task.finished:
+                        progress.note(f"{task.entry.name}: finished by another run")
+                        continue
+                    outcome = run_submission(task, held, progress, everyone, pool)
             except (InputError, OSError) as fault:  # of its files, or the disk: others go on
-                lines.append(f"{task.entry.name}: nothing is written: {fault}; what is finished is kept")
+                lines.append(f"{task.entry.name}: {fault}; what is finished is kept: mend that and repeat the command")
                 continue
             for cell in outcome.failed:
                 where = f"{cell['explainer']} on {cell['attack']}".removeprefix(" on ")
