@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,13 @@ import torch
 from fracbench import order, registry
 from fracbench.bench import Bench
 from fracbench.explained_cells import to_explain
+from fracbench.identity import named
 from fracbench.models import guard
 from fracbench.resolving import resolve
 from fracbench.robustness import Aimed, craft
-from fracbench.runner import Outcome, evaluate_model, record_of
+from fracbench.runner import Outcome, evaluate_model, probe_random, record_of
 from fracbench.schema import ThreatModel
+from fracbench.store import ResultFolder
 from fracbench.summary import summarise
 from fracbench.testing import TinyNet
 from fracbench.threat import distance
@@ -217,6 +220,28 @@ def test_the_micro_batch_shrinks_until_memory_suffices_and_the_record_says_so() 
     assert {cell["micro_batch"] for cell in wanted.cells} == {8}
     for name in ("auc", "hit"):
         np.testing.assert_allclose(found.tables["alignment"][name], wanted.tables["alignment"][name], atol=1e-4)
+
+
+class Moody(Greedy):
+    """Greedy, and it answers otherwise each time."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images) + torch.rand(len(images), 2)
+
+
+def test_randomness_is_found_where_memory_is_short() -> None:
+    assert probe_random(guard(Moody().eval(), 32, micro_batch=8), resolve(spec()), "cpu")
+
+
+def test_what_goes_on_begins_with_the_micro_batch_that_was_found(tmp_path: Path) -> None:
+    job, folder = resolve(spec()), ResultFolder(tmp_path / "greedy" / "blobs-v1", "greedy", "blobs-v1")
+    wanted = evaluate_model(guard(Greedy().eval(), 32, micro_batch=8), job, "cpu", folder=folder)
+    last = job.cells(1)[-1]
+    folder.cells._path(named(job, last, {})).unlink()
+    again = guard(Bright().eval(), 32, micro_batch=8)  # another machine's memory would do for more
+    found = evaluate_model(again, job, "cpu", folder=folder)
+    assert found.cells[-1]["micro_batch"] == 2 == again.micro_batch
+    pd.testing.assert_frame_equal(found.tables["alignment"], wanted.tables["alignment"], check_exact=True)
 
 
 def test_a_network_without_memory_for_one_image_fails_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from fracbench.bench import Bench
 from fracbench.errors import Unsupported
 from fracbench.explained_cells import attack_explanation, explain
-from fracbench.models import free_memory, out_of_memory
+from fracbench.models import out_of_memory, smaller
 from fracbench.plan import Cell
 from fracbench.robust_cells import attack, clean, further, ladder, symptoms
 from fracbench.store import CellResult
@@ -18,7 +18,6 @@ from fracbench.watch import time_limit
 
 # A cell hangs when it takes LEAST seconds and FACTOR times what its passes took on the clean images.
 LEAST, FACTOR, WITHOUT_MEASURE = 600.0, 50.0, 6 * 3600.0
-LEAST_TOGETHER = 2  # DeepLIFT sends an image through together with its baseline
 COMPUTE: Mapping[str, Callable[[Bench, Cell], CellResult]] = {
     "clean": clean, "attack": attack, "ladder": ladder, "explain": explain, "further": further, "corruption": further,
     "symptoms": symptoms, "explanation": attack_explanation,
@@ -68,11 +67,9 @@ def _in_memory(bench: Bench, method: Callable[[Bench, Cell], CellResult], cell: 
             result.record |= {"micro_batch": bench.model.micro_batch}
             return result
         except Exception as error:
-            if not out_of_memory(error) or bench.model.micro_batch <= LEAST_TOGETHER:
+            if not smaller(bench.model, error):
                 raise
-        bench.model.micro_batch = max(LEAST_TOGETHER, bench.model.micro_batch // 2)
         bench.__dict__.pop("explanations", None)  # what it keeps is cut by the old micro-batch
-        free_memory()
 
 
 def patience(bench: Bench, cell: Cell) -> float:

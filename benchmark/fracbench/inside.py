@@ -94,6 +94,8 @@ def compute_cells(
     if card is not None:
         torch.cuda.set_device(card)
     model, job = prepared(task), task.job
+    for result in given.values():
+        model.fits(result.record)
     batch = cells[0].batch
     clean = given.get(Cell("clean", batch))
     random = probe_random(model, job, task.device) if clean is None else clean.record.get("random", False)

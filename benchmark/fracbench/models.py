@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,8 @@ from torch.utils.checkpoint import checkpoint
 from fracbench.errors import InputError
 from fracbench.folding import folded
 from fracbench.tensors import Images, Logits
+
+LEAST_TOGETHER = 2  # images: DeepLIFT sends one through together with its baseline
 
 
 @dataclass
@@ -67,6 +70,10 @@ class Guarded(nn.Module):
         self.passes = Passes()
         self._limit: Passes | None = None
         self._refereed = False
+
+    def fits(self, record: Mapping[str, Any]) -> None:
+        """Begin with no larger micro-batch than an earlier cell of this model came down to, as its ``record`` says."""
+        self.micro_batch = min(self.micro_batch, record.get("micro_batch", self.micro_batch))
 
     @contextmanager
     def layered(self) -> Iterator[None]:
@@ -157,10 +164,17 @@ def out_of_memory(error: Exception) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
 
 
-def free_memory() -> None:
-    """Give back what a failed computation left reserved on a card."""
+def smaller(model: Guarded, error: Exception) -> bool:
+    """Halve the micro-batch where a computation failed for want of memory, to try again.
+
+    False where that was not the reason, or where it is the smallest there is already.
+    """
+    if not out_of_memory(error) or model.micro_batch <= LEAST_TOGETHER:
+        return False
+    model.micro_batch = max(LEAST_TOGETHER, model.micro_batch // 2)
     if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+        torch.cuda.empty_cache()  # what the failed computation left reserved
+    return True
 
 
 class _Function(nn.Module):

@@ -21,7 +21,7 @@ from fracbench.data import load
 from fracbench.flags import flags_of, unanswered
 from fracbench.identity import PROBED, named
 from fracbench.joining import joined_tables
-from fracbench.models import Guarded, undisturbed
+from fracbench.models import Guarded, smaller, undisturbed
 from fracbench.plan import CLEAN, Cell, Job
 from fracbench.progress import Progress, Silent
 from fracbench.robust_scores import under
@@ -98,9 +98,11 @@ def evaluate_model(
             name = named(job, cell, identity or {})
             result = folder.cells.read(name) if folder else None
             progress.cell(cell.label, sum(job.passes(cell)), cached=result is not None)
-            if result is None and cell in lost:
+            if result is not None:
+                model.fits(result.record)
+            elif cell in lost:
                 result = CellResult(cell_record(cell, len(bench.ids), lost[cell]))
-            elif result is None:
+            else:
                 allowed = seconds or patience(bench, cell)
                 progress.begins(cell, allowed)
                 result = compute(bench, cell, math.inf if watched else allowed)
@@ -192,11 +194,13 @@ def _flags(collected: Collected, job: Job, random: bool) -> list[dict[str, Any]]
 def probe_random(model: Guarded, job: Job, device: str) -> bool:
     """Whether the first images get other answers when asked again; what raises here fails its cells later."""
     with _uncounted(model):
-        try:
-            with undisturbed(model):
-                return is_random(model, _first_images(job, device))
-        except Exception:
-            return False
+        while True:
+            try:
+                with undisturbed(model):
+                    return is_random(model, _first_images(job, device))
+            except Exception as error:
+                if not smaller(model, error):
+                    return False
 
 
 def check_networks(model: Guarded, job: Job, device: str, names: Collection[str] | None = None) -> dict[str, Exception]:

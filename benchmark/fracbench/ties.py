@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 DRAWS = 20_000
+CHUNK = 500  # draws at once
 LEVEL = 0.05
 ROUNDING = 1e-9
 # Beyond so many entries Holm's first threshold lies below 1 / (1 + DRAWS), the smallest p there is: nothing separates.
@@ -46,8 +47,9 @@ def p_values(entries: Sequence[Mapping[str, Sequence[Any]]], seed: int = 0) -> d
     if any(of != names or not np.array_equal(sums[[1, 3]], first[[1, 3]]) for of, sums in named):
         raise ValueError("entries on different images cannot be compared")
     sums = np.stack([of for _, of in named])  # (entries, 4, groups)
-    swap = np.random.default_rng(seed).integers(0, 2, (DRAWS, len(names))).astype(np.float64)
-    totals, swapped = sums.sum(2), sums[:, [0, 2]] @ swap.T  # (entries, 4), (entries, 2, draws)
+    rng, values = np.random.default_rng(seed), sums[:, [0, 2]]
+    drawn = (values @ rng.integers(0, 2, (CHUNK, len(names))).T.astype(np.float64) for _ in range(DRAWS // CHUNK))
+    totals, swapped = sums.sum(2), np.concatenate(list(drawn), axis=2)  # (entries, 4), (entries, 2, draws)
     counts = first.sum(1)[[1, 3]]
 
     def p_value(i: int, j: int) -> float:
