@@ -9,13 +9,14 @@ import subprocess
 import sys
 import time
 from functools import partial
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 import pytest
-from fracbench.apart import GIB, PATIENCE, Died, Limits, apart, default_memory
+from fracbench.apart import GIB, PATIENCE, Died, Limits, _watched, apart, default_memory
 from fracbench.errors import InputError
 
 ROOM = Limits(memory=2 * GIB)
@@ -174,3 +175,19 @@ def test_it_ends_when_its_parent_is_killed() -> None:
 def sleep_telling(seconds: float, tell: Any) -> None:
     tell("pid", os.getpid())
     time.sleep(seconds)
+
+
+def test_an_answer_sent_between_two_looks_counts_though_its_process_has_ended() -> None:
+    ours, theirs = Pipe()
+
+    class Ended:
+        """Sends its answer just after it was looked for, and ends."""
+
+        pid, exitcode = None, 0
+
+        def is_alive(self) -> bool:
+            theirs.send(("answer", 7))
+            theirs.close()
+            return False
+
+    assert _watched(Ended(), ours, ROOM, 60, ignore) == 7  # type: ignore[arg-type]

@@ -7,14 +7,19 @@ import shutil
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 from conftest import STARTERS, Command
 from fracbench import specs
 from fracbench.groups import grouped
+from fracbench.progress import Silent
 from fracbench.resolving import resolve
+from fracbench.spreading import _Spread
+from fracbench.store import CellResult
 from soak import same_rows
 
 NAME = "phantom-resnet-pgd-at"
@@ -38,6 +43,16 @@ def test_every_cell_is_in_one_group_which_needs_earlier_ones_alone(benchmark: st
         (ladder,) = (group for group in groups if group.cells[-1].kind == "symptoms")
         assert [cell.kind for cell in ladder.cells] == ["ladder", "symptoms"]
         assert [cell.attack for cell in ladder.needs] == ["clean", *job.attacks]
+
+
+def test_what_is_learnt_of_a_cell_takes_nothing_from_the_group_under_way() -> None:
+    """A process that goes on after a death is given the attacked images that its group has made."""
+    job = resolve(specs.load("smoke"))
+    cell = next(cell for cell in job.cells(0) if cell.kind == "attack")
+    result = CellResult({"status": "done"}, {}, np.zeros((1, 1, 2, 2)))
+    spread = _Spread(SimpleNamespace(job=job), None, None, Silent())  # type: ignore[arg-type]
+    spread._learn(cell, result, cached=False)
+    assert spread.known[cell].images is None and result.images is not None
 
 
 def test_two_workers_make_the_rows_of_one(smoke: Path, tmp_path: Path, command: Command) -> None:

@@ -102,7 +102,7 @@ def _watched(process: BaseProcess, ours: Connection, limits: Limits, patience: f
                 )
         try:
             if not ours.poll(LOOK):
-                if process.is_alive():
+                if process.is_alive() or ours.poll():  # what it sent before it ended counts
                     continue
                 raise EOFError  # a process it started may still hold the other end
             kind, *content = ours.recv()

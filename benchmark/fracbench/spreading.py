@@ -166,8 +166,7 @@ class _Spread:
         self._learn(cell, result, cached=False)
 
     def _learn(self, cell: Cell, result: CellResult, cached: bool) -> None:
-        result.images = None
-        self.known[cell] = result
+        self.known[cell] = replace(result, images=None)  # the group that is under way may need them
         self.progress.cell(cell.label, sum(self.task.job.passes(cell)), cached=cached)
         told(self.task.job, cell, result, self.progress)
 
