@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -103,6 +104,15 @@ def two_nodes(command: Command) -> Any:
     cluster.shutdown()
 
 
+def _computes(node: Any) -> bool:
+    """Whether a worker of this node has a process under way, which its server forks for the cells of a group."""
+    (raylet,) = node.all_processes["raylet"]
+    with contextlib.suppress(psutil.NoSuchProcess):  # one of them has just ended
+        workers = [child for child in psutil.Process(raylet.process.pid).children() if child.name().startswith("ray::")]
+        return any(server.children() for worker in workers for server in worker.children())
+    return False
+
+
 def test_ray_makes_the_same_rows_also_where_a_node_is_lost(
     smoke: Path, tmp_path: Path, command: Command, two_nodes: Any
 ) -> None:
@@ -111,9 +121,9 @@ def test_ray_makes_the_same_rows_also_where_a_node_is_lost(
     run = ("run", NAME, "--benchmark", "smoke", "--submissions", STARTERS, "--results", results)
     process = command.start(*run, "--ray", cluster.address)
     deadline = time.monotonic() + 400
-    while len(list(results.glob("*/smoke/cells/*.zip"))) < 2 and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    while not _computes(node):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
     cluster.remove_node(node, allow_graceful=False)
     _, err = process.communicate(timeout=400)
     assert process.returncode == 0, err
