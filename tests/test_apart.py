@@ -157,13 +157,31 @@ def test_what_it_started_does_not_outlive_it() -> None:
     assert gone(children[0])
 
 
-def test_it_ends_when_its_parent_is_killed() -> None:
+def in_another(code: str) -> subprocess.Popen[str]:
+    """An interpreter that has no server yet, and knows this file as ``t``."""
+    begin = "import sys; sys.path.insert(0, sys.argv[1]); from functools import partial; import test_apart as t;"
+    arguments = [sys.executable, "-c", begin + code, str(Path(__file__).parent)]
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="Linux tells what a process began with")
+def test_secrets_are_not_in_what_the_processes_of_models_began_with() -> None:
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from functools import partial; import test_apart as t;"
-        "t.apart(partial(t.sleep_telling, 600), t.ROOM, 600, lambda *event: print(event[1], flush=True))"
+        "import os; os.environ |= {'FRACBENCH_PRIVATE_SEED': 'hush', 'FRACBENCH_ANY': 'seen'};"
+        "from fracbench.apart import start_server; start_server();"
+        "print(os.environ['FRACBENCH_PRIVATE_SEED'], t.apart(t.began_with, t.ROOM, 60, t.ignore))"
     )
-    parent = subprocess.Popen(
-        [sys.executable, "-c", code, str(Path(__file__).parent)], stdout=subprocess.PIPE, text=True
+    told = in_another(code).communicate()[0]
+    assert told.startswith("hush") and "seen" in told and told.count("hush") == 1
+
+
+def began_with(_: Any) -> str:
+    return str(Path("/proc/self/environ").read_bytes()) + str(dict(os.environ))
+
+
+def test_it_ends_when_its_parent_is_killed() -> None:
+    parent = in_another(
+        "t.apart(partial(t.sleep_telling, 600), t.ROOM, 600, lambda *event: print(event[1], flush=True))"
     )
     assert parent.stdout is not None
     child = int(parent.stdout.readline())

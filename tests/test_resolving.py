@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from fracbench import resolving
 from fracbench.errors import InputError
 from fracbench.resolving import resolve
 from worlds import registered, spec
@@ -60,3 +61,13 @@ def test_a_sign_that_is_none_and_a_plugin_that_cannot_be_called() -> None:
 def test_a_backend_that_is_none() -> None:
     with pytest.raises(InputError, match="Did you mean 'quantus'"):
         resolve(spec(), metrics_backend="quantum")  # type: ignore[arg-type]
+
+
+def test_more_cells_than_a_run_can_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = resolve(spec())
+    cells = sum(len(job.cells(batch)) for batch in range(len(job.batches)))
+    monkeypatch.setattr(resolving, "MOST_CELLS", cells)
+    resolve(spec())
+    monkeypatch.setattr(resolving, "MOST_CELLS", cells - 1)
+    with pytest.raises(InputError, match=f"set its logical_batch to {2 * spec().logical_batch} or more"):
+        resolve(spec())

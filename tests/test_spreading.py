@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,12 +16,16 @@ import numpy as np
 import psutil
 import pytest
 from conftest import STARTERS, Command
-from fracbench import specs
-from fracbench.groups import grouped
+from fracbench import on_ray, specs, tasks
+from fracbench.apart import Limits
+from fracbench.errors import InputError
+from fracbench.groups import Group, grouped
+from fracbench.plan import Cell
 from fracbench.progress import Silent
 from fracbench.resolving import resolve
 from fracbench.spreading import _Spread
 from fracbench.store import CellResult
+from fracbench.submissions import survey
 from soak import same_rows
 
 NAME = "phantom-resnet-pgd-at"
@@ -129,6 +134,16 @@ def test_ray_makes_the_same_rows_also_where_a_node_is_lost(
     assert process.returncode == 0, err
     assert "a worker was lost" in err and "computed again" in err
     same_rows(smoke / NAME / "smoke", results / NAME / "smoke")
+
+
+def test_a_node_that_would_compute_other_numbers_is_refused_with_what_differs(tmp_path: Path) -> None:
+    job = resolve(specs.load("smoke"))
+    (task,) = tasks.bind(survey(STARTERS, tmp_path, [NAME])[0], job, "cpu")
+    group = Group((Cell("clean", 0),), ())
+    for name, there in (("code", "another"), ("versions", {"torch": "1.0"}), ("device_name", "Other card")):
+        asking = replace(task, environment={**task.environment, name: there})
+        with pytest.raises(InputError, match=f"computes with another {name} .*{name}: .* there, .* here"):
+            on_ray._compute(asking, group, {}, Limits(2**40))
 
 
 def test_ray_that_is_not_there_is_one_line(tmp_path: Path, command: Command) -> None:

@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from fracbench.cells import record_of
 from fracbench.errors import InputError
+from fracbench.plan import Cell
+from fracbench.resolving import MOST_CELLS
 from fracbench.schema import SCHEMA_VERSION
-from fracbench.store import CellFolder, CellResult, ResultFolder, find_results, write_atomic
+from fracbench.store import TABLES, CellFolder, CellResult, ResultFolder, find_results, write_atomic
 
 
 def test_a_cell_comes_back_as_it_was_and_under_its_name_only(tmp_path: Path) -> None:
@@ -62,6 +65,19 @@ def test_undefined_numbers_are_null_and_come_back(tmp_path: Path) -> None:
     folder.write_summary({"schema_version": 1, "headline": {"value": float("nan"), "n": np.int64(3)}})
     assert "NaN" not in (tmp_path / "summary.json").read_text()
     assert json.loads((tmp_path / "summary.json").read_text())["headline"] == {"value": None, "n": 3}
+
+
+def test_a_record_of_many_cells_has_a_line_for_each_and_can_be_read(tmp_path: Path) -> None:
+    """As many as a run may have, each with what a cell holds."""
+    cell = record_of(Cell("explain", 99, "apgd-margin", "0.0625/255", "integrated_gradients"), 256) | {
+        "micro_batch": 64
+    }
+    cell |= {"seconds": 123.45678901234567, "forward": 1_000_000, "backward": 1_000_000}
+    folder, some = ResultFolder(tmp_path, "a", "s"), pd.DataFrame({"image": ["a"]})
+    run = {"schema_version": SCHEMA_VERSION, "cells": [cell] * MOST_CELLS}
+    folder.write(dict.fromkeys(TABLES, some), run, {"schema_version": SCHEMA_VERSION})
+    assert (folder.run() or {})["cells"] == run["cells"]
+    assert len((tmp_path / "run.json").read_text().splitlines()) < MOST_CELLS + 10
 
 
 def test_results_are_found_in_both_places(tmp_path: Path) -> None:

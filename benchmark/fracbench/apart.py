@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -29,6 +29,8 @@ GRACE = 2.0  # seconds beyond a limit: hearing takes a moment too
 SHARE = 0.8  # of the machine's memory that a process may take unless told otherwise
 GIB = 2**30
 RESERVED = 4 * GIB  # of address space, beyond what a process holds: 1.6 GiB were seen on two cores
+SECRET = "FRACBENCH_PRIVATE"  # variables whose names begin so are not for a process of a model
+_FORKS = "forkserver" in multiprocessing.get_all_start_methods()
 _GROUPS = hasattr(os, "setsid")  # where a process and what it starts can be ended together
 _TRACKER = "ignore:resource_tracker:UserWarning"  # that a process which was killed has left a lock behind
 PATIENCE = "patience"  # the event that says for how many seconds there may be silence from now on
@@ -51,15 +53,15 @@ def default_memory() -> int:
     return int(SHARE * psutil.virtual_memory().total)
 
 
-def apart(work: Callable[[Tell], T], limits: Limits, patience: float, hear: Hear, preload: Sequence[str] = ()) -> T:
+def apart(work: Callable[[Tell], T], limits: Limits, patience: float, hear: Hear) -> T:
     """What ``work`` returns, computed in another process; it and what it is bound to must be picklable.
 
     Work calls ``tell(event, ...)``, which ``hear`` gets here; ``tell("patience", seconds)`` moves the limit of time,
-    which is ``patience`` seconds at first. ``preload`` names modules worth importing once for all processes.
-    ``InputError`` from within is raised as it is. Raises ``Died`` for a crash, a hang, too much memory, or any other
-    exception, ``SystemExit`` among them. The process ends with this one, however that ends.
+    which is ``patience`` seconds at first. ``InputError`` from within is raised as it is. Raises ``Died`` for a crash,
+    a hang, too much memory, or any other exception, ``SystemExit`` among them. The process ends with this one, however
+    that ends.
     """
-    context = _context(preload)
+    context = _context()
     ours, theirs = context.Pipe()
     lifeline, held = context.Pipe(duplex=False)
     arguments = (work, theirs, lifeline, limits.memory, dict(registry.registered()))
@@ -75,14 +77,27 @@ def apart(work: Callable[[Tell], T], limits: Limits, patience: float, hear: Hear
         held.close()
 
 
-def _context(preload: Sequence[str]) -> Any:
+def start_server() -> None:
+    """Let the process that others are forked from import what they need, while this one goes on."""
+    if _FORKS:
+        from multiprocessing import forkserver  # not on every system
+
+        secrets = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(SECRET)}
+        try:
+            _context()
+            forkserver.ensure_running()
+        finally:
+            os.environ.update(secrets)
+
+
+def _context() -> Any:
     """A server that has imported the heavy packages and forks from there; where there is none, a fresh interpreter."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
+    if not _FORKS:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     if _TRACKER not in sys.warnoptions:
         sys.warnoptions.append(_TRACKER)
-    context.set_forkserver_preload(["fracbench.quiet", "fracbench.inside", *preload])
+    context.set_forkserver_preload(["fracbench.server"])
     return context
 
 

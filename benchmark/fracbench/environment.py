@@ -100,16 +100,25 @@ def versions() -> dict[str, str]:
 
 def code_of(plugins: Iterable[Any]) -> str:
     """Hash of the code of fracbench and of the packages of these plugins; classes of a notebook add nothing."""
-    names = {(p.__module__ if hasattr(p, "__module__") else type(p).__module__).partition(".")[0] for p in plugins if p}
+    return _code_in(map(_module_of, filter(None, plugins)))
+
+
+def _code_in(modules: Iterable[str]) -> str:
+    names = {module.partition(".")[0] for module in modules}
     return _code_hash(tuple(sorted({"fracbench"} | {n for n in names if hasattr(__import__(n), "__path__")})))
 
 
-def _plugins(job: Job, model: str | None) -> Iterator[Any]:
-    """All whose code takes part."""
-    yield from (job.dataset, *(attack for _, _, attack in job.every_attack()), *job.explainers.values())
-    yield from (registry.load("metrics", name) for name in job.spec.metrics)
+def _module_of(plugin: Any) -> str:
+    return str(plugin.__module__ if hasattr(plugin, "__module__") else type(plugin).__module__)
+
+
+def _modules(job: Job, model: str | None) -> Iterator[str]:
+    """Where the code of all is that take part; that of a model is not imported for it."""
+    plugins = (job.dataset, *(attack for _, _, attack in job.every_attack()), *job.explainers.values())
+    yield from map(_module_of, plugins)
+    yield from (registry.module("metrics", name) for name in job.spec.metrics)
     if model:
-        yield registry.load("models", model)
+        yield registry.module("models", model)
 
 
 def environment(job: Job, device: str, model: str | None = None) -> dict[str, Any]:
@@ -121,5 +130,5 @@ def environment(job: Job, device: str, model: str | None = None) -> dict[str, An
         "micro_batch": MICRO_BATCH[device.partition(":")[0]],
         "threads": torch.get_num_threads(),
         "versions": versions(),
-        "code": code_of(_plugins(job, model)),
+        "code": _code_in(_modules(job, model)),
     }

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import pandas as pd
 from filelock import FileLock
 
-from fracbench import inside, registry, specs, third_party
+from fracbench import inside, specs, third_party
 from fracbench.alike import evaluated_already
 from fracbench.apart import Died, Limits, apart
 from fracbench.doctor import Finding
@@ -37,19 +37,11 @@ def _ignore(*_: Any) -> None:
     pass
 
 
-def modules_of(task: Task) -> list[str]:
-    """Where the code of a task's plugins is."""
-    job = task.job
-    plugins = (job.dataset, *(attack for _, _, attack in job.every_attack()), *job.explainers.values())
-    model = registry.load("models", task.entry.submission.model.name)
-    return sorted({type(of).__module__ for of in plugins} | {model.__module__})
-
-
 def _in_process(
     task: Task, limits: Limits, work: Callable[..., T], *arguments: object, hear: Callable[..., None] = _ignore
 ) -> T:
     """What ``work`` makes of a task in the process of its submission."""
-    return apart(partial(work, task, *arguments), limits, limits.seconds or BETWEEN_CELLS, hear, modules_of(task))
+    return apart(partial(work, task, *arguments), limits, limits.seconds or BETWEEN_CELLS, hear)
 
 
 def check(tasks: Iterable[Task], limits: Limits) -> dict[str, list[str]]:

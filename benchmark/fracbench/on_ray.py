@@ -11,7 +11,6 @@ from typing import Any, Self
 from fracbench.apart import Limits
 from fracbench.environment import environment
 from fracbench.errors import InputError
-from fracbench.evaluating import modules_of
 from fracbench.groups import Group
 from fracbench.spreading import Results, Told, compute_group
 from fracbench.tasks import Task
@@ -86,7 +85,7 @@ def _compute(task: Task, group: Group, given: Results, limits: Limits) -> Result
             f"{name}: {_short(here.get(name))} there, {_short(task.environment[name])} here" for name in other
         )
         raise InputError(f"a node of the cluster computes with another {' and '.join(other)} ({told})")
-    return compute_group(task, modules_of(task), group, given, limits, lambda *_: None)
+    return compute_group(task, group, given, limits, lambda *_: None)
 
 
 def _short(value: Any) -> str:

@@ -28,6 +28,10 @@ class Listing:
     target: str
     package: str
 
+    @property
+    def module(self) -> str:
+        return self.target.partition(":")[0]
+
 
 def _check_kind(kind: str) -> None:
     if kind not in KINDS:
@@ -129,6 +133,12 @@ def refs(kind: str, given: Sequence[str | PluginRef], known: Iterable[PluginRef]
             raise InputError(f"{kind}: '{name}' is listed twice; keep one")
         found[name] = one if isinstance(one, PluginRef) else by_name.get(name) or PluginRef(name=name)
     return tuple(found.values())
+
+
+def module(kind: str, name: str) -> str:
+    """The name of the module a plugin is in, which is not imported. Raises ``InputError`` where there is none."""
+    check_name(kind, name)
+    return next(listing.module for listing in listings(kind) if listing.name == name)
 
 
 def load(kind: str, name: str) -> Factory:

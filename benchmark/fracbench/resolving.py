@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from fracbench.plan import Job, sanity_attack
 from fracbench.robustness import NORMS, check_norm
 from fracbench.schema import Backend, BenchmarkSpec, PluginRef
 from fracbench.scorable import check_backend
+
+MOST_CELLS = 20_000
 
 
 def shrink(ref: PluginRef, budget: float) -> PluginRef:
@@ -95,10 +98,22 @@ def resolve(
         custom=limit is not None or budget < 1 or metrics_backend != "fracbench",
         metrics_backend=metrics_backend,
     )
+    _check_size(job)
     _check_contracts(job)
     _check_norms(job)
     _check_aims(job)
     return job
+
+
+def _check_size(job: Job) -> None:
+    """A record of ever more cells could be written, but not read again."""
+    cells = sum(len(job.cells(batch)) for batch in range(len(job.batches)))
+    if cells > MOST_CELLS:
+        enough = job.spec.logical_batch * math.ceil(cells / MOST_CELLS)
+        raise InputError(
+            f"{job.spec.name} has {cells:,} cells, of which a run can hold {MOST_CELLS:,}; "
+            f"set its logical_batch to {enough} or more"
+        )
 
 
 def _check_contracts(job: Job) -> None:

@@ -42,7 +42,6 @@ class Pool(Protocol):
 
 def compute_group(
     task: Task,
-    modules: Sequence[str],
     group: Group,
     given: Results,
     limits: Limits,
@@ -72,7 +71,7 @@ def compute_group(
         left = [cell for cell in group.cells if cell not in results]
         work = partial(inside.compute_cells, task, left, given | results, limits.seconds, card)
         try:
-            apart(work, limits, limits.seconds or BETWEEN_CELLS, hear, modules)
+            apart(work, limits, limits.seconds or BETWEEN_CELLS, hear)
             return results
         except InputError as error:  # the model was built a moment ago
             reason = f"the model cannot be built: {error}"

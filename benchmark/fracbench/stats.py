@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
 DRAWS = 10_000
 CHUNK = 500  # draws at once
@@ -41,7 +41,7 @@ def _per_group(values: NDArray[np.float64], index: NDArray[np.int64], n: int) ->
 
 def wilson(mean: float, n: int, level: float) -> tuple[float, float]:
     """Wilson's score interval for a proportion ``mean`` of ``n``."""
-    z = norm.ppf(0.5 + level / 2)
+    z = ndtri(0.5 + level / 2)
     centre = (mean + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(mean * (1 - mean) / n + z**2 / (4 * n**2))
     return float(max(0.0, centre - half)), float(min(1.0, centre + half))

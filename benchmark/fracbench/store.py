@@ -24,7 +24,7 @@ from fracbench.errors import InputError
 from fracbench.files import cache_dir, write_atomic
 from fracbench.schema import SCHEMA_VERSION
 
-LARGEST_JSON = 16 * 2**20  # bytes; a full run of a thousand images writes some five
+LARGEST_JSON = 16 * 2**20  # bytes; of a cell there are 400
 LARGEST_TABLE, ROWS_AT_ONCE = 2**30, 256  # bytes in memory
 TABLES = ("images", "predictions", "alignment", "gallery")
 
@@ -281,7 +281,18 @@ def same_json(one: Any, other: Any) -> bool:
 
 
 def _json_bytes(content: Any) -> bytes:
-    return (json.dumps(_finite(content), indent=1) + "\n").encode()
+    """A line for each entry, but one for each of many records: a large run has thousands of cells."""
+    content = _finite(content)
+    if not isinstance(content, dict):
+        return (json.dumps(content, indent=1) + "\n").encode()
+    lines = (f" {json.dumps(name)}: {_value(of)}" for name, of in content.items())
+    return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
+
+
+def _value(of: Any) -> str:
+    if of and isinstance(of, list) and all(isinstance(record, dict) for record in of):
+        return "[\n  " + ",\n  ".join(map(json.dumps, of)) + "\n ]"
+    return json.dumps(of, indent=1)
 
 
 def _finite(content: Any) -> Any:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from fracbench import registry
 from fracbench.environment import environment
 from fracbench.errors import InputError
 from fracbench.models import Guarded
@@ -92,7 +91,6 @@ def bound(entries: Iterable[Entry], job: Job, device: str) -> tuple[list[Task], 
     for entry in entries:
         try:
             path = weights_file(entry)
-            registry.load("models", entry.submission.model.name)
             overlap = compare(entry.submission.training, job, listed_hashes(entry))
             _keep_apart(job, entry)
             _no_links(job, entry)

@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import Self
 
 from fracbench.apart import Limits
-from fracbench.evaluating import modules_of
 from fracbench.groups import Group
 from fracbench.spreading import Results, Told, compute_group
 from fracbench.tasks import Task
@@ -42,7 +41,7 @@ class LocalPool:
     def _compute(self, task: Task, group: Group, given: Results, limits: Limits, told: Told) -> Results:
         card = self._free.get()
         try:
-            return compute_group(task, modules_of(task), group, given, limits, told, card, lambda: self._stopped)
+            return compute_group(task, group, given, limits, told, card, lambda: self._stopped)
         finally:
             self._free.put(card)
 

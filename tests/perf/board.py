@@ -8,10 +8,7 @@ first paint and of a filter (another model, another metric), and the memory of t
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -22,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import record
 import torch
 from fracbench import registry
 from fracbench.cells import record_of as cell_record
@@ -124,12 +122,12 @@ def write_store(folder: Path, submissions: int) -> None:
     for seed in range(DRAWN):
         tables = drawn(of, seed)
         outcome = Outcome(tables, cells, False, 1.0, {"forward": 1, "backward": 1})
-        record = record_of({**fields, "submission": "x", "title": "x"}, of, outcome, here, "x") | {"third_party": []}
-        row = summarise(record, tables)
+        made = record_of({**fields, "submission": "x", "title": "x"}, of, outcome, here, "x") | {"third_party": []}
+        row = summarise(made, tables)
         for place in range(seed, submissions, DRAWN):
             named = {"submission": f"entry-{place:03d}", "title": f"Entry {place}"}
             ResultFolder(folder / named["submission"] / "large", named["submission"], "large").write(
-                tables, record | named, row | named
+                tables, made | named, row | named
             )
         print(f"wrote {len(range(seed, submissions, DRAWN))} submissions of draw {seed}", flush=True)
 
@@ -234,12 +232,7 @@ def main() -> None:
             first, second = read_twice(folder, arguments.submissions)
             times |= {name: [first], f"{name}, then again": [second]}
         times |= in_browser(folder)
-    print(f"{arguments.submissions} submissions on {platform.machine()}")
-    for name, of in times.items():
-        print(f"{name:<50}{statistics.median(of):>10.3f}   ({min(of):.3f} to {max(of):.3f}, {len(of)} times)")
-    if arguments.out:
-        record = {"machine": platform.machine(), "submissions": arguments.submissions, "times": times}
-        arguments.out.write_text(json.dumps(record, indent=1) + "\n")
+    record.write(arguments.out, "cpu", {}, times, submissions=arguments.submissions)
 
 
 if __name__ == "__main__":

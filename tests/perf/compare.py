@@ -6,15 +6,13 @@ Prints a table and, with ``--out``, writes every measured time; asserts nothing,
 from __future__ import annotations
 
 import argparse
-import json
-import platform
-import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import record
 import torch
 from fracbench import alignment, registry
 from fracbench.models import guard
@@ -107,18 +105,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="JSON file for every time")
     arguments = parser.parse_args()
     device = arguments.device
-    machine = (
-        torch.cuda.get_device_name() if device != "cpu" else f"{platform.machine()}, {torch.get_num_threads()} threads"
-    )
-    print(f"{'ours / reference, on ' + machine:<60}{'ours':>10}{'reference':>12}{'reference/ours':>16}")
-    record: dict[str, object] = {"machine": machine, "torch": torch.__version__, "pairs": {}}
-    for measure in (metrics_against_quantus, apgd_against_pyautoattack, explainers_together):
-        name, ours, theirs = measure(device)
-        mine, reference = statistics.median(ours), statistics.median(theirs)
-        print(f"{name:<60}{mine:>8.4f} s{reference:>10.4f} s{reference / mine:>16.2f}", flush=True)
-        record["pairs"] |= {name: {"ours": ours, "reference": theirs}}  # type: ignore[operator]
-    if arguments.out:
-        arguments.out.write_text(json.dumps(record, indent=1) + "\n")
+    measured = [of(device) for of in (metrics_against_quantus, apgd_against_pyautoattack, explainers_together)]
+    pairs = {name: {"ours": ours, "reference": theirs} for name, ours, theirs in measured}
+    record.write(arguments.out, device, pairs, {})
 
 
 if __name__ == "__main__":

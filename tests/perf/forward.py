@@ -5,9 +5,11 @@ Batches of 32 images of 128 x 128 in evaluation mode on all cores; the median of
 
 from __future__ import annotations
 
-import statistics
+import argparse
 import time
+from pathlib import Path
 
+import record
 import torch
 from fracbench import recipes, registry
 from fracbench.environment import prepare
@@ -16,6 +18,9 @@ ROUNDS, BATCH, SIZE = 21, 32, 128
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="JSON file for every time")
+    arguments = parser.parse_args()
     prepare("cpu")
     images = torch.rand(BATCH, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
     known = recipes.architectures()
@@ -31,10 +36,9 @@ def main() -> None:
                 network(images)
                 if turn:
                     spent[name].append((time.perf_counter() - start) * 1000 / BATCH)
-    print(f"{'architecture':<14}{'parameters':>12}{'ms/image':>10}{'lowest':>9}{'highest':>9}")
-    for name, times in spent.items():
-        size = sum(value.numel() for value in networks[name].parameters())
-        print(f"{name:<14}{size:>12,}{statistics.median(times):>10.2f}{min(times):>9.2f}{max(times):>9.2f}")
+    sizes = {name: sum(value.numel() for value in network.parameters()) for name, network in networks.items()}
+    alone = {f"{name}, {sizes[name]:,} parameters, ms an image": times for name, times in spent.items()}
+    record.write(arguments.out, "cpu", {}, alone)
 
 
 if __name__ == "__main__":

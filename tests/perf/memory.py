@@ -7,30 +7,24 @@ summary, in a process of its own. The peak is the most that the process has held
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import resource
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
+import record
 import torch
 from fracbench import registry
-from fracbench.environment import environment, prepare
+from fracbench.environment import prepare
 from fracbench.models import guard
 from fracbench.plan import Job
 from fracbench.resolving import resolve
-from fracbench.runner import evaluate_model, record_of
 from fracbench.schema import BenchmarkSpec
-from fracbench.store import ResultFolder
-from fracbench.summary import summarise
+from whole_run import whole_run
 
 IMAGES, SIDE = (100, 1000, 3700), 64
 FRACTURED = 0.16  # of the images, about as in the whole set
-FIELDS = {"submission": "untrained", "title": "untrained", "authors": [], "control": False, "model": {}, "reported": {},
-          "training": {"data": "nothing"}, "weights_sha256": None, "overlap": {}}  # fmt: skip
 
 
 def job(data: str, images: int) -> Job:
@@ -50,12 +44,7 @@ def run(data: str, images: int) -> None:
     of, start = job(data, images), time.perf_counter()
     torch.manual_seed(0)
     model = guard(registry.make("models", "timm", {"architecture": "resnet18", "image_size": SIDE}).eval(), SIDE)
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = ResultFolder(Path(temporary), "untrained", of.folder_name)
-        outcome = evaluate_model(model, of, "cpu", folder=folder, identity={"model": "untrained"})
-        assert not outcome.failed, outcome.failed[0]["error"]
-        record = record_of(FIELDS, of, outcome, environment(of, "cpu"), "memory")
-        folder.write(outcome.tables, record, summarise(record, outcome.tables))
+    outcome, _ = whole_run(model, of, "cpu")
     assert len(outcome.tables["images"]) == images
     print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
@@ -70,17 +59,14 @@ def main() -> None:
         run(arguments.data, arguments.images)
         return
     job(arguments.data, IMAGES[0])  # what is computed once for a dataset is in the cache from here on
-    found = {}
-    print(f"{'images':>8}{'seconds':>10}{'peak, MiB':>12}{'of the first':>14}")
+    found: dict[str, list[float]] = {}
     for images in IMAGES:
         command = [sys.executable, __file__, arguments.data, "--images", str(images)]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         seconds, peak = map(float, done.stdout.split())
-        found[images] = {"seconds": seconds, "peak_mib": peak}
-        print(f"{images:>8}{seconds:>10.1f}{peak:>12.0f}{peak / found[IMAGES[0]]['peak_mib']:>14.3f}", flush=True)
-    if arguments.out:
-        record = {"machine": platform.machine(), "torch": torch.__version__, "images": found}
-        arguments.out.write_text(json.dumps(record, indent=1) + "\n")
+        found |= {f"peak of {images:,} images, MiB": [peak], f"{images:,} images, seconds": [seconds]}
+        print(f"{images} images: {seconds:.0f} s, {peak:.0f} MiB", flush=True)
+    record.write(arguments.out, "cpu", {}, found)
 
 
 if __name__ == "__main__":

@@ -10,15 +10,13 @@ times are told, nothing is asserted.
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import record
 import torch
 from fracbench import specs, tasks
 from fracbench.environment import pick_device, prepare
@@ -26,12 +24,10 @@ from fracbench.models import Guarded, undisturbed
 from fracbench.plan import Cell
 from fracbench.progress import Silent
 from fracbench.resolving import resolve
-from fracbench.runner import evaluate_model, record_of
-from fracbench.store import ResultFolder
 from fracbench.submissions import default_dir, survey
-from fracbench.summary import summarise
 from fracbench.tasks import Task
 from torch import Tensor, nn
+from whole_run import whole_run
 
 Call = tuple[int, bool]  # images of a call, and whether a gradient is taken
 
@@ -50,17 +46,11 @@ class Calls(Silent):
         self.by_kind[self.kind].append((len(given[0]), torch.is_grad_enabled() and given[0].requires_grad))
 
 
-def run(task: Task, model: Guarded, progress: Silent) -> tuple[float, list[dict[str, Any]]]:
-    """Seconds of all cells, tables and summary of a submission whose model is built; and the cells' records."""
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = ResultFolder(Path(temporary), task.entry.name, task.job.folder_name)
-        start = time.perf_counter()
-        outcome = evaluate_model(
-            model, task.job, task.device, folder=folder, identity=task.cell_identity, progress=progress
-        )
-        record = record_of(task.entry_fields, task.job, outcome, task.environment, task.identity, task.evaluation)
-        folder.write(outcome.tables, record, summarise(record, outcome.tables))
-        return time.perf_counter() - start, outcome.cells
+def run(task: Task, model: Guarded, progress: Silent) -> tuple[float, list[dict[str, Any]], dict[str, int]]:
+    """Seconds of a run whose model is built; the records of its cells, and the bytes of its files."""
+    start = time.perf_counter()
+    outcome, sizes = whole_run(model, task.job, task.device, task.entry_fields, progress)
+    return time.perf_counter() - start, outcome.cells, sizes
 
 
 def loop(model: Guarded, calls: Iterable[Call], side: int, device: str) -> float:
@@ -110,19 +100,15 @@ def main() -> None:
     each = [call for of in calls.by_kind.values() for call in of]
     times: dict[str, list[float]] = {"run": [], "loop": [], "by call": []}
     for _ in range(arguments.rounds):
-        seconds, cells = run(task, model, Silent())
+        seconds, cells, _ = run(task, model, Silent())
         times["run"].append(seconds)
         times["loop"].append(loop(model, full(each, model.micro_batch), job.spec.image_size, device))
         times["by call"].append(loop(model, each, job.spec.image_size, device))
         print({name: round(of[-1], 2) for name, of in times.items()}, flush=True)
-    whole = {name: statistics.median(of) for name, of in times.items()}
-    images, machine = sum(map(len, job.batches)), task.environment["device_name"]
-    print(f"{arguments.name}, {arguments.benchmark}, {images} images, on {machine}")
+    images = sum(map(len, job.batches))
+    print(f"{arguments.name}, {arguments.benchmark}, {images} images")
     passes = {way: sum(cell[way] for cell in cells) for way in ("forward", "backward")}
     print(f"passes {passes}, planned at most {job.planned[1]}; in {len(each)} calls")
-    ratios = {name: whole["run"] / whole[name] for name in ("loop", "by call")}
-    print(f"run {whole['run']:.2f} s; loop {whole['loop']:.2f} s, ratio {ratios['loop']:.3f}; "
-          f"by call {whole['by call']:.2f} s, ratio {ratios['by call']:.3f}")  # fmt: skip
     spent = defaultdict[str, float](float)
     for cell in cells:
         spent[f"{cell['kind']} {cell['explainer']}".strip()] += cell["seconds"]
@@ -136,12 +122,12 @@ def main() -> None:
         kinds[kind] = {"seconds": seconds, "by call": bare, "calls": len(made), "images": sent}
     print(f"{'all cells':<32}{sum(spent.values()):>9.2f}; what is between them, tables and summary: "
           f"{times['run'][-1] - sum(spent.values()):.2f}")  # fmt: skip
-    if arguments.out:
-        record = {"arguments": {name: str(of) for name, of in vars(arguments).items() if name != "out"},
-                  "machine": machine, "threads": task.environment["threads"],
-                  "torch": torch.__version__, "micro_batch": model.micro_batch, "passes": passes,
-                  "times": times, "cells": kinds}  # fmt: skip
-        arguments.out.write_text(json.dumps(record, indent=1) + "\n")
+    pairs = {
+        f"a run, {images} images / bare loop": {"ours": times["run"], "reference": times["loop"]},
+        f"a run, {images} images / the same calls": {"ours": times["run"], "reference": times["by call"]},
+    }
+    record.write(arguments.out, device, pairs, {}, submission=arguments.name, benchmark=arguments.benchmark,
+                 micro_batch=model.micro_batch, passes=passes, planned=job.planned[1], cells=kinds)  # fmt: skip
 
 
 if __name__ == "__main__":

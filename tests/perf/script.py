@@ -9,39 +9,32 @@ with one measure at a time left out, and the seconds of each part. Times are tol
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import quantus
+import record
 import torch
 from captum.attr import IntegratedGradients, LayerGradCam, Saliency
 from fracbench import registry
 from fracbench.data import Batch, load
-from fracbench.environment import environment, pick_device, prepare
+from fracbench.environment import pick_device, prepare
 from fracbench.models import guard
 from fracbench.plan import Job
 from fracbench.resolving import resolve
-from fracbench.runner import evaluate_model, record_of
 from fracbench.schema import BenchmarkSpec
-from fracbench.store import ResultFolder
-from fracbench.summary import summarise
 from torch import Tensor, nn
 from torch.nn import functional
+from whole_run import whole_run
 
 EACH, SIDE, EPSILON, STEPS, PATH = 32, 224, 1 / 255, 20, 50
 SIX = ("pointing_game", "relevance_mass_accuracy", "relevance_rank_accuracy", "attribution_localisation",
        "top_k_intersection", "auc")  # fmt: skip
 NETWORK = {"architecture": "resnet18", "image_size": SIDE, "options": {"zero_init_last": False}}  # else maps are blank
-FIELDS = {"submission": "untrained", "title": "untrained", "authors": [], "control": False, "model": {}, "reported": {},
-          "training": {"data": "nothing"}, "weights_sha256": None, "overlap": {}}  # fmt: skip
 Seconds = dict[str, float]
 
 
@@ -117,13 +110,9 @@ def scores(maps: np.ndarray, masks: np.ndarray) -> None:
 def run(network: nn.Module, job: Job, device: str, spent: Seconds, fold: bool = True) -> None:
     """The same through the runner, with all it does beside: referee, symptoms, cells on disk, tables, summary."""
     guarded = guard(network, SIDE, device, fold=fold)
-    with tempfile.TemporaryDirectory() as temporary, timed(spent, "all"):
-        folder = ResultFolder(Path(temporary), "untrained", job.folder_name)
-        outcome = evaluate_model(guarded, job, device, folder=folder, identity={"model": "untrained"})
-        record = record_of(FIELDS, job, outcome, environment(job, device), "script")
-        folder.write(outcome.tables, record, summarise(record, outcome.tables))
+    with timed(spent, "all"):
+        outcome, _ = whole_run(guarded, job, device)
     for cell in outcome.cells:
-        assert cell["status"] == "done", cell["error"]
         part = cell["explainer"] or cell["kind"]
         spent[part] = spent.get(part, 0.0) + cell["seconds"]
 
@@ -159,26 +148,21 @@ def main() -> None:
                 work(spent)
             times[name].append(spent)
             print(name, {part: round(seconds, 1) for part, seconds in spent.items()}, flush=True)
-    whole = {name: statistics.median(of["all"] for of in each) for name, each in times.items()}
-    print(
-        f"script {whole['script']:.1f} s, run {whole['run']:.1f} s: {whole['script'] / whole['run']:.2f} times faster"
-    )
     quantus_job = resolve(spec(), data=arguments.data, metrics_backend="quantus")
     without: dict[str, Callable[[Seconds], None]] = {
         "folded batch norms": lambda spent: run(fast, job, device, spent, fold=False),
         "channels last": lambda spent: run(plain, job, device, spent),
         "metrics of its own": lambda spent: run(fast, quantus_job, device, spent),
     }
-    left: dict[str, Any] = {}
+    left: dict[str, Seconds] = {}
     for name, work in without.items():
         left[name] = {}
         work(left[name])
         print(f"without {name}: {left[name]['all']:.1f} s", flush=True)
-    if arguments.out:
-        machine = environment(job, device)["device_name"]
-        record = {"machine": machine, "threads": torch.get_num_threads(), "torch": torch.__version__, "times": times,
-                  "without": left}  # fmt: skip
-        arguments.out.write_text(json.dumps(record, indent=1) + "\n")
+    ours, reference = ([of["all"] for of in times[name]] for name in works)
+    pairs = {"a run, 64 radiographs / a careful script": {"ours": ours, "reference": reference}}
+    alone = {f"the run without {name}": [of["all"]] for name, of in left.items()}
+    record.write(arguments.out, device, pairs, alone, parts=times, without=left)
 
 
 if __name__ == "__main__":

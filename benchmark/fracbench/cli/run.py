@@ -76,6 +76,7 @@ def run(
     --all, submissions that are not as they should be are named and left out; the status is then 1.
     """
     from fracbench import specs
+    from fracbench.apart import start_server
     from fracbench.files import cache_dir, check_writable
     from fracbench.submissions import default_dir, missing_files, survey
 
@@ -106,6 +107,7 @@ def run(
     left_out.add(faults)
     entries = [entry for entry in entries if entry.name not in faults]
     left_out.unless(entries)
+    start_server()
 
     from fracbench import data as radiographs
     from fracbench import evaluating, printing, tasks
