@@ -131,6 +131,31 @@ def test_guided_backprop_is_for_relu_alone(activation: object, says: str, name: 
         maps_of(name, Activated(activation), images(1))
 
 
+@pytest.mark.parametrize(
+    "name, params",
+    [
+        ("rise", {"masks": 33}),
+        ("occlusion", {"grid": 5}),
+        ("integrated_gradients", {"steps": 11}),
+        ("smoothgrad", {"samples": 7}),
+        ("gradient_shap", {"samples": 7}),
+    ],
+)
+def test_several_copies_in_one_call_are_the_same_map_by_fewer_calls(name: str, params: dict[str, int]) -> None:
+    x, explainer, calls = images(3), registry.make("explainers", name, params), []
+    network = SmallNet().eval()
+    network.register_forward_pre_hook(lambda _, given: calls.append(len(given[0])))
+
+    def by(together: int) -> tuple[torch.Tensor, list[int]]:
+        calls.clear()
+        return explainer(MarginModel(network, together=together), x).detach(), calls.copy()
+
+    (one_by_one, single), (four_at_once, fewer) = by(3), by(14)
+    assert max(single) == 3 and max(fewer) == 12 and len(fewer) < len(single) / 2
+    assert sum(single) == sum(fewer) <= len(x) * explainer.passes[0]
+    assert torch.allclose(one_by_one, four_at_once, atol=1e-5)
+
+
 def test_rise_finds_the_only_pixels_that_count() -> None:
     weight = torch.zeros(1, SIDE, SIDE)
     weight[:, 2:5, 9:12] = 1

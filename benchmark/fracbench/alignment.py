@@ -107,7 +107,7 @@ def explain(
 
     ``kept`` holds what explainers of these same images share, by the first image of a micro-batch.
     """
-    margin_model = MarginModel(model.network, through=model)
+    margin_model = MarginModel(model.network, through=model, together=model.micro_batch)
     layered = nullcontext if getattr(explainer, "answers_only", False) else model.layered
     # half a micro-batch, since DeepLIFT sends each image through together with its baseline
     chunk = max(1, model.micro_batch // 2)

@@ -111,12 +111,14 @@ class MarginModel(nn.Module):
     """The fracture margin z1 - z0 of a model, shape (batch,); ``network`` is the model itself.
 
     ``through`` is a wrapper of ``network`` that calls go through (it counts passes). What an explainer
-    notes of its way with this network, such as the layer it read, goes into the record of its cell.
+    notes of its way with this network, such as the layer it read, goes into the record of its cell. ``together`` images
+    go through it in one step.
     """
 
-    def __init__(self, network: nn.Module, through: nn.Module | None = None) -> None:
+    def __init__(self, network: nn.Module, through: nn.Module | None = None, together: int = 64) -> None:
         super().__init__()
         self.network = network
+        self.together = together
         # in a tuple, so that the network is a submodule once: methods hook every submodule they see
         self._through = (through or network,)
         self.notes: dict[str, str] = {}
@@ -133,6 +135,10 @@ class MarginModel(nn.Module):
             self.kept[key] = compute()
         found: T = self.kept[key]
         return found
+
+    def copies(self, images: Images) -> int:
+        """How many changed copies of all these images an explainer may well send in one call, at least one."""
+        return max(1, self.together // len(images))
 
     def note(self, **facts: str) -> None:
         """For an explainer: ``margin_model.note(layer="network.layer4")``."""

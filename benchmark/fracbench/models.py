@@ -234,12 +234,13 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
 
     After it weights, buffers, mode, gradients and hooks are as before, also after an error.
     """
-    state = [(tensor, tensor.detach().clone()) for tensor in (*model.parameters(), *model.buffers())]
-    modes = [(module, module.training) for module in model.modules()]
-    wanted = [(parameter, parameter.requires_grad, parameter.grad) for parameter in model.parameters()]
+    modules, parameters = list(model.modules()), list(model.parameters())  # to walk through them takes a while
+    state = [(tensor, tensor.detach().clone()) for tensor in (*parameters, *model.buffers())]
+    modes = [(module, module.training) for module in modules]
+    wanted = [(parameter, parameter.requires_grad, parameter.grad) for parameter in parameters]
     hooks = [
         (getattr(module, name), dict(getattr(module, name)))
-        for module in model.modules()
+        for module in modules
         for name in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     ]
     try:

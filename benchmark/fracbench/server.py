@@ -18,5 +18,6 @@ for kind in registry.KINDS:
         if listing.package == "fracbench":
             with contextlib.suppress(ImportError):  # of an extra
                 importlib.import_module(listing.module)
+importlib.import_module("quantus")  # which faithfulness is measured by
 
 atexit.register(os._exit, 0)  # to take down what was imported would take seconds

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from fracbench.contracts import MarginModel
 from fracbench.tensors import Images
@@ -17,3 +19,9 @@ def gradient_at(margin_model: MarginModel, images: Images) -> Tensor:
     """Of the fracture margin with respect to each pixel, (batch, 1, height, width)."""
     given = images.detach().requires_grad_(True)
     return torch.autograd.grad(margin_model(given).sum(), given)[0]
+
+
+def shares(total: int, at_once: int) -> Iterator[int]:
+    """How many of ``total`` to do next, at most so many at once."""
+    for done in range(0, total, at_once):
+        yield min(at_once, total - done)

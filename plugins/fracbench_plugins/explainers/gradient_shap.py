@@ -9,7 +9,7 @@ import torch
 from fracbench.contracts import MarginModel
 from fracbench.tensors import Attributions, Images
 
-from fracbench_plugins.explainers._gradient import gradient_at
+from fracbench_plugins.explainers._gradient import gradient_at, shares
 from fracbench_plugins.explainers._seeding import Draws
 
 
@@ -46,8 +46,14 @@ class GradientSHAP:
     def __call__(self, margin_model: MarginModel, images: Images) -> Attributions:
         draws = Draws(images, self.seed)
         total = torch.zeros_like(images)
-        for _ in range(self.samples):
-            baseline = self.brightest * draws.uniform()
-            change = images + self.noise * draws.normal() - baseline
-            total += change * gradient_at(margin_model, baseline + draws.uniform() * change)
+        for n in shares(self.samples, margin_model.copies(images)):
+            drawn = [self._drawn(images, draws) for _ in range(n)]
+            places, changes = (torch.cat(of) for of in zip(*drawn, strict=True))
+            total += (changes * gradient_at(margin_model, places)).unflatten(0, (n, -1)).sum(0)
         return total[:, 0] / self.samples
+
+    def _drawn(self, images: Images, draws: Draws) -> tuple[Images, Images]:
+        """Where the gradient is taken, and the way from a flat image that it lies on."""
+        baseline = self.brightest * draws.uniform()
+        change = images + self.noise * draws.normal() - baseline
+        return baseline + draws.uniform() * change, change

@@ -28,6 +28,7 @@ class IntegratedGradients:
         return self.steps, self.steps
 
     def __call__(self, margin_model: MarginModel, images: Images) -> Attributions:
+        at_once = len(images) * margin_model.copies(images)
         return CaptumIntegratedGradients(margin_model).attribute(
-            images, baselines=0.0, n_steps=self.steps, internal_batch_size=len(images)
+            images, baselines=0.0, n_steps=self.steps, internal_batch_size=at_once
         )[:, 0]

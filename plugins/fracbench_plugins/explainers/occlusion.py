@@ -38,6 +38,10 @@ class Occlusion:
         window = -(-side // self.grid)
         with torch.no_grad():
             drops = CaptumOcclusion(margin_model).attribute(
-                images, sliding_window_shapes=(1, window, window), strides=(1, window, window), baselines=self.fill
+                images,
+                sliding_window_shapes=(1, window, window),
+                strides=(1, window, window),
+                baselines=self.fill,
+                perturbations_per_eval=margin_model.copies(images),
             )
         return functional.adaptive_avg_pool2d(drops, self.grid)[:, 0]

@@ -55,7 +55,7 @@ class Randomised:
             raise Unsupported("the network has no weights to randomise")
         drawn = order[-math.ceil(self.depth * len(order)) :]
         _draw(network, drawn, self.seed)
-        randomised = MarginModel(network)
+        randomised = MarginModel(network, together=margin_model.together)
         attributions = self._inner(randomised, images)
         margin_model.note(**randomised.notes, randomised=f"{len(drawn)} of {len(order)} layers")
         return attributions

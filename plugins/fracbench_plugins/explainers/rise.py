@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import ClassVar, Literal
 
 import torch
@@ -11,6 +12,12 @@ from fracbench.contracts import MarginModel
 from fracbench.tensors import Attributions, Images
 from torch import Tensor
 from torch.nn import functional
+
+
+def _behind(margin_model: MarginModel, images: Images, masks: Tensor) -> Tensor:
+    """Margins (masks, batch) of every image behind every mask."""
+    hidden = images * masks[:, None, None]
+    return margin_model(hidden.flatten(0, 1)).unflatten(0, hidden.shape[:2])
 
 
 @dataclass(frozen=True)
@@ -43,16 +50,22 @@ class RISE:
         return self.masks, 0
 
     def __call__(self, margin_model: MarginModel, images: Images) -> Attributions:
-        side = images.shape[-1]
+        at_once = margin_model.copies(images)
         with torch.no_grad():
-            margins = torch.stack([margin_model(images * mask.to(images)) for mask in self._masks(side)])
+            margins = torch.cat([_behind(margin_model, images, masks) for masks in self._some(images, at_once)])
+        weights = (margins - margins.mean(0)).split(at_once)
         maps = torch.zeros_like(images[:, 0])
-        for weight, mask in zip(margins - margins.mean(0), self._masks(side), strict=True):
-            maps += weight[:, None, None] * mask.to(images)
+        for some, masks in zip(weights, self._some(images, at_once), strict=True):
+            maps += torch.einsum("mn,mhw->nhw", some, masks)
         return maps / (self.masks * self.keep)
 
+    def _some(self, images: Images, at_once: int) -> Iterator[Tensor]:
+        """Masks (n, side, side); drawn anew where they are needed, since thousands of them fill the memory."""
+        masks = self._masks(images.shape[-1])
+        while some := list(islice(masks, at_once)):
+            yield torch.stack(some).to(images)
+
     def _masks(self, side: int) -> Iterator[Tensor]:
-        """(side, side) each; drawn anew where they are needed, since thousands of them fill the memory."""
         generator = torch.Generator().manual_seed(self.seed)
         cell = -(-side // self.grid)
         for _ in range(self.masks):

@@ -9,7 +9,7 @@ import torch
 from fracbench.contracts import MarginModel
 from fracbench.tensors import Attributions, Images
 
-from fracbench_plugins.explainers._gradient import gradient_at
+from fracbench_plugins.explainers._gradient import gradient_at, shares
 from fracbench_plugins.explainers._seeding import Draws
 
 
@@ -41,6 +41,7 @@ class SmoothGrad:
     def __call__(self, margin_model: MarginModel, images: Images) -> Attributions:
         draws = Draws(images, self.seed)
         total = torch.zeros_like(images)
-        for _ in range(self.samples):
-            total += gradient_at(margin_model, images + self.noise * draws.normal())
+        for n in shares(self.samples, margin_model.copies(images)):
+            noisy = torch.cat([images + self.noise * draws.normal() for _ in range(n)])
+            total += gradient_at(margin_model, noisy).unflatten(0, (n, -1)).sum(0)
         return total[:, 0] / self.samples
