@@ -68,10 +68,20 @@ def prepare(device: str) -> None:
 
 def _keep_freed_memory() -> None:
     """Hand no freed block back to the system: getting it anew, page by page, can double a forward pass on a CPU."""
-    if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
+    if libc := _glibc():
         for parameter in (-3, -1):  # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of malloc.h, in bytes
             libc.mallopt(parameter, 2**30)
+
+
+def hand_back_freed_memory() -> None:
+    """All that is free now: what stays between freed blocks makes new ones grow with every batch."""
+    if libc := _glibc():
+        libc.malloc_trim(0)
+
+
+@cache
+def _glibc() -> Any:
+    return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
 
 
 @cache

@@ -18,6 +18,7 @@ from fracbench.bench import Bench, EarlierFault
 from fracbench.cells import compute, patience
 from fracbench.cells import record_of as cell_record
 from fracbench.data import load
+from fracbench.environment import hand_back_freed_memory
 from fracbench.flags import flags_of, unanswered
 from fracbench.identity import PROBED, named
 from fracbench.joining import joined_tables
@@ -112,6 +113,7 @@ def evaluate_model(
             collected.add(result)
             told(job, cell, result, progress)
         bench.release()
+        hand_back_freed_memory()
 
     for batch in range(len(job.batches)):
         run(job.cells(batch))
