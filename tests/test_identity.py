@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fracbench.cell_store import CellResult
 from fracbench.identity import identity_of
+from fracbench.keyed import digest
 from fracbench.models import guard
 from fracbench.plan import Job
 from fracbench.progress import Silent
 from fracbench.resolving import resolve
 from fracbench.runner import Outcome, evaluate_model
-from fracbench.store import CellResult, ResultFolder, digest
+from fracbench.store import ResultFolder
 from pandas.testing import assert_frame_equal
 from worlds import Blobs, Bright, registered, spec
 

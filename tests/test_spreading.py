@@ -18,13 +18,13 @@ import pytest
 from conftest import STARTERS, Command
 from fracbench import on_ray, specs, tasks
 from fracbench.apart import Limits
+from fracbench.cell_store import CellResult
 from fracbench.errors import InputError
 from fracbench.groups import Group, grouped
 from fracbench.plan import Cell
 from fracbench.progress import Silent
 from fracbench.resolving import resolve
 from fracbench.spreading import _Spread
-from fracbench.store import CellResult
 from fracbench.submissions import survey
 from soak import same_rows
 

@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from fracbench.cell_store import CellFolder, CellResult
 from fracbench.cells import record_of
 from fracbench.errors import InputError
+from fracbench.files import write_atomic
 from fracbench.plan import Cell
 from fracbench.resolving import MOST_CELLS
 from fracbench.schema import SCHEMA_VERSION
-from fracbench.store import TABLES, CellFolder, CellResult, ResultFolder, find_results, write_atomic
+from fracbench.store import TABLES, ResultFolder, find_results
 
 
 def test_a_cell_comes_back_as_it_was_and_under_its_name_only(tmp_path: Path) -> None:

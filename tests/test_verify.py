@@ -15,10 +15,11 @@ from forging import NAME, PGD, again, folder_of, forge, run_of, verify
 from fracbench import comparing, specs
 from fracbench import verify as verifying
 from fracbench.board import read_board
+from fracbench.cell_store import CellResult
 from fracbench.plan import Cell
 from fracbench.resolving import resolve
 from fracbench.runner import evaluate_model
-from fracbench.store import TABLES, CellResult
+from fracbench.store import TABLES
 from fracbench.submissions import discover, load_model
 from fracbench_leaderboard.table import badges
 from fracbench_plugins.metrics import _quantus

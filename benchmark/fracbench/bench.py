@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from fracbench.cell_store import CellResult
 from fracbench.data import Batch, load
 from fracbench.explaining import Explanations
 from fracbench.models import Guarded
@@ -17,7 +18,6 @@ from fracbench.pictures import png
 from fracbench.plan import CLEAN, Cell, Job
 from fracbench.robustness import RANDOM_PREDICTIONS, Crafted
 from fracbench.rows import prediction_rows
-from fracbench.store import CellResult
 
 
 class EarlierFault(RuntimeError):

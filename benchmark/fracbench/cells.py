@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fracbench.bench import Bench
+from fracbench.cell_store import CellResult
 from fracbench.errors import Unsupported
 from fracbench.explained_cells import attack_explanation, explain
 from fracbench.models import out_of_memory, smaller
 from fracbench.plan import Cell
 from fracbench.robust_cells import attack, clean, further, ladder, symptoms
-from fracbench.store import CellResult
 from fracbench.watch import time_limit
 
 # A cell hangs when it takes LEAST seconds and FACTOR times what its passes took on the clean images.

@@ -11,12 +11,12 @@ import pandas as pd
 
 from fracbench.bench import Bench
 from fracbench.beside_quantus import by_quantus
+from fracbench.cell_store import CellResult
 from fracbench.flags import shown_by
 from fracbench.plan import CLEAN, Cell, Job
 from fracbench.png import pixels
 from fracbench.robust_scores import carried_over, of_third_parties
 from fracbench.schema import FAITHFULNESS, INSTANCES, SPREAD, STABILITY
-from fracbench.store import CellResult
 
 SAME = 1e-5  # of two ways to score maps without ties, and of two runs on one machine
 NEAR = 1e-4  # a margin this near to zero may be on either side of it on another machine

@@ -15,6 +15,7 @@ from filelock import FileLock
 from fracbench import inside, specs, third_party
 from fracbench.alike import evaluated_already
 from fracbench.apart import Died, Limits, apart
+from fracbench.cell_store import Unwritable
 from fracbench.doctor import Finding
 from fracbench.errors import InputError
 from fracbench.files import write_atomic
@@ -25,7 +26,7 @@ from fracbench.robust_scores import of_third_parties
 from fracbench.runner import Outcome, read_back, record_of
 from fracbench.schema import THIRD_PARTY
 from fracbench.spreading import DEATHS, Pool, evaluate_spread
-from fracbench.store import TABLES, Unwritable
+from fracbench.store import TABLES
 from fracbench.summary import summarise
 from fracbench.tasks import Task, finished_run
 from fracbench.verify import Verdict

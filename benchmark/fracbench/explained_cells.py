@@ -8,11 +8,11 @@ import pandas as pd
 import torch
 
 from fracbench.bench import Bench
+from fracbench.cell_store import CellResult
 from fracbench.errors import Unsupported
 from fracbench.plan import CLEAN, Cell, seed_of
 from fracbench.robustness import Aimed, craft
 from fracbench.rows import prediction_rows
-from fracbench.store import CellResult
 
 
 def to_explain(bench: Bench, cell: Cell) -> tuple[torch.Tensor, torch.Tensor]:

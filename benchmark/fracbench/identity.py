@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from fracbench.keyed import digest
 from fracbench.plan import CLEAN, CRAFTED, Cell, Job
-from fracbench.store import digest
 
 PROBED = 8  # images of the first batch on which a model is looked at before its cells
 

@@ -15,13 +15,13 @@ import torch
 from fracbench import third_party
 from fracbench.apart import PATIENCE, Tell
 from fracbench.bench import Bench
+from fracbench.cell_store import CellResult, Unwritable
 from fracbench.cells import compute, patience
 from fracbench.environment import prepare
 from fracbench.errors import InputError
 from fracbench.models import Guarded, undisturbed
 from fracbench.plan import Cell
 from fracbench.runner import Outcome, check_networks, evaluate_model, probe_random
-from fracbench.store import CellResult, Unwritable
 from fracbench.tasks import Task
 from fracbench.third_party import Sent
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import fracbench
 from fracbench.files import cache_dir, write_atomic
+from fracbench.keyed import digest, keyed_digest
 from fracbench.schema import SCHEMA_VERSION
-from fracbench.store import TABLES, digest, keyed_digest
+from fracbench.store import TABLES
 
 FORM = [fracbench.__version__, SCHEMA_VERSION, 1]  # the last: of what is kept
 FILES = ("summary.json", "run.json", "verified.json", *(f"{name}.parquet" for name in TABLES))

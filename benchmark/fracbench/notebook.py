@@ -15,6 +15,7 @@ from fracbench.alignment import metric_refs
 from fracbench.data import check
 from fracbench.environment import environment, pick_device, prepare
 from fracbench.errors import InputError
+from fracbench.keyed import digest
 from fracbench.models import guard
 from fracbench.overlap import compare
 from fracbench.plan import Job
@@ -22,7 +23,7 @@ from fracbench.progress import Console
 from fracbench.resolving import resolve
 from fracbench.runner import evaluate_model, record_of
 from fracbench.schema import Backend, BenchmarkSpec, PluginRef
-from fracbench.store import ResultFolder, digest
+from fracbench.store import ResultFolder
 from fracbench.submission_schema import Training
 from fracbench.submissions import check_name
 from fracbench.summary import summarise

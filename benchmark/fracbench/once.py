@@ -10,8 +10,8 @@ import pandas as pd
 from fracbench import registry
 from fracbench.environment import code_of, versions
 from fracbench.files import cache_dir, write_atomic
+from fracbench.keyed import keyed_digest
 from fracbench.plan import Job
-from fracbench.store import keyed_digest
 
 
 def once_for_all(job: Job, what: list[object], compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:

@@ -14,9 +14,9 @@ from fracbench import checks, ladder, registry
 from fracbench.contracts import Attack, Dataset, Ensemble, Explainer, Sample
 from fracbench.data import image_hash
 from fracbench.faithfulness import flips
+from fracbench.keyed import digest
 from fracbench.robustness import referee_passes
 from fracbench.schema import ADAPTIVE, CORRUPTIONS, Backend, BenchmarkSpec, Norm, PluginRef, ThreatModel, parse_epsilon
-from fracbench.store import digest
 
 GALLERY_FRACTURED, GALLERY_NORMAL = 16, 8
 CLEAN = "clean"

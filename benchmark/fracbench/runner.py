@@ -15,6 +15,7 @@ import pandas as pd
 from fracbench.alignment import check_network
 from fracbench.alignment_scores import blank_maps
 from fracbench.bench import Bench, EarlierFault
+from fracbench.cell_store import CellResult
 from fracbench.cells import compute, patience
 from fracbench.cells import record_of as cell_record
 from fracbench.data import load
@@ -22,13 +23,14 @@ from fracbench.environment import hand_back_freed_memory
 from fracbench.flags import flags_of, unanswered
 from fracbench.identity import PROBED, named
 from fracbench.joining import joined_tables
+from fracbench.keyed import digest
 from fracbench.models import Guarded, smaller, undisturbed
 from fracbench.plan import CLEAN, Cell, Job
 from fracbench.progress import Progress, Silent
 from fracbench.robust_scores import under
 from fracbench.robustness import is_random
 from fracbench.schema import ADAPTIVE, SCHEMA_VERSION
-from fracbench.store import CellResult, ResultFolder, digest
+from fracbench.store import ResultFolder
 from fracbench.tensors import Images
 
 

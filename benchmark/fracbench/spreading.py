@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from fracbench import inside
 from fracbench.apart import Died, Limits, apart
+from fracbench.cell_store import CellResult
 from fracbench.cells import record_of as cell_record
 from fracbench.errors import InputError
 from fracbench.groups import Group, grouped
@@ -20,7 +21,6 @@ from fracbench.plan import Cell
 from fracbench.progress import Progress
 from fracbench.runner import Collected, Outcome, asking_of, outcome_of, tell_blank, told
 from fracbench.schema import ADAPTIVE
-from fracbench.store import CellResult
 from fracbench.tasks import Task
 
 DEATHS = 3  # after so many of a group, or of a run in one process, what is left is given up

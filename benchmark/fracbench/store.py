@@ -1,4 +1,4 @@
-"""The only reader and writer of results. Every file appears whole or not at all."""
+"""The only reader and writer of finished results. Every file appears whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,13 +6,9 @@ import hashlib
 import hmac
 import io
 import json
-import os
-import secrets
-import shutil
-import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,108 +16,15 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 
+from fracbench.cell_store import CellFolder
 from fracbench.errors import InputError
 from fracbench.files import cache_dir, write_atomic
+from fracbench.keyed import digest, keyed_digest
 from fracbench.schema import SCHEMA_VERSION
 
 LARGEST_JSON = 16 * 2**20  # bytes; of a cell there are 400
 LARGEST_TABLE, ROWS_AT_ONCE = 2**30, 256  # bytes in memory
 TABLES = ("images", "predictions", "alignment", "gallery")
-
-
-def digest(content: Any) -> str:
-    """SHA-256 (hex) of plain data in canonical JSON."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def _secret() -> bytes:
-    """A key of this user that no submission knows: results that came with one are not taken for ours."""
-    path = cache_dir() / "key"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(secrets.token_bytes(32))
-        except FileExistsError:
-            pass
-    return path.read_bytes()
-
-
-def keyed_digest(content: Any) -> str:
-    """Like ``digest``, under this user's key."""
-    return hmac.new(_secret(), digest(content).encode(), "sha256").hexdigest()
-
-
-@dataclass
-class CellResult:
-    """What one finished or failed cell holds: a record, tables, and images still to be explained."""
-
-    record: dict[str, Any]
-    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
-    images: np.ndarray | None = None
-
-    @property
-    def status(self) -> str:
-        return str(self.record["status"])
-
-
-class Unwritable(OSError):
-    """A finished cell cannot be kept: it is no cell that failed, and to go on would be in vain."""
-
-
-class CellFolder:
-    """One immutable file per finished cell, named by the hash of everything that determines it."""
-
-    def __init__(self, folder: Path, others: Sequence[Path] = ()) -> None:
-        """``others`` are folders of cells that are read too: those of other specs of the same submission."""
-        self.folder, self.others = folder, others
-
-    def _path(self, identity: Mapping[str, Any]) -> Path:
-        return self.folder / f"{keyed_digest(identity)[:40]}.zip"
-
-    def read(self, identity: Mapping[str, Any]) -> CellResult | None:
-        """The finished cell, or None; a damaged file counts as missing."""
-        path = self._path(identity)
-        places = (path, *(folder / path.name for folder in self.others))
-        return next((found for place in places if (found := self._read(place)) is not None), None)
-
-    def _read(self, path: Path) -> CellResult | None:
-        try:
-            with zipfile.ZipFile(path) as archive:
-                if archive.testzip() is not None:
-                    return None
-                record = json.loads(archive.read("record.json"))
-                tables = {
-                    name.removesuffix(".parquet"): pd.read_parquet(io.BytesIO(archive.read(name)))
-                    for name in archive.namelist()
-                    if name.endswith(".parquet")
-                }
-                images = None
-                if "images.npy" in archive.namelist():
-                    images = np.load(io.BytesIO(archive.read("images.npy")), allow_pickle=False)
-        except (FileNotFoundError, zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError):
-            return None
-        return CellResult(record, tables, images) if record["status"] != "failed" else None
-
-    def write(self, identity: Mapping[str, Any], result: CellResult) -> None:
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w") as archive:
-            archive.writestr("record.json", json.dumps(result.record))
-            for name, table in result.tables.items():
-                piece = io.BytesIO()
-                table.to_parquet(piece, index=False)
-                archive.writestr(f"{name}.parquet", piece.getvalue())
-            if result.images is not None:
-                piece = io.BytesIO()
-                np.save(piece, result.images, allow_pickle=False)
-                archive.writestr("images.npy", piece.getvalue())
-        try:
-            write_atomic(self._path(identity), buffer.getvalue())
-        except OSError as error:
-            raise Unwritable(f"{self.folder}: {error.strerror}") from error
-
-    def remove(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def _read_parquet(file: Path) -> pd.DataFrame:

@@ -10,11 +10,12 @@ from typing import Any
 
 from fracbench.environment import environment
 from fracbench.errors import InputError
+from fracbench.keyed import digest
 from fracbench.models import Guarded
 from fracbench.overlap import compare, listed_hashes
 from fracbench.plan import Job
 from fracbench.schema import THIRD_PARTY
-from fracbench.store import ResultFolder, digest
+from fracbench.store import ResultFolder
 from fracbench.submissions import Entry, file_hash, load_model, weights_file
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from fracbench import comparing, third_party
 from fracbench.apart import PATIENCE, Tell
 from fracbench.bench import Bench
+from fracbench.cell_store import CellResult
 from fracbench.cells import compute, patience, record_of
 from fracbench.claims import cell_of, false_claims, planned_cells
 from fracbench.comparing import Answers, Difference
@@ -20,7 +21,7 @@ from fracbench.inside import BETWEEN_CELLS, prepared
 from fracbench.plan import CLEAN, CRAFTED, Cell, Job
 from fracbench.runner import check_networks, probe_random
 from fracbench.schema import THIRD_PARTY
-from fracbench.store import TABLES, CellResult
+from fracbench.store import TABLES
 from fracbench.tasks import Task
 
 PREDICTING = ("clean", "attack", "ladder", "further", "corruption", "explanation")
