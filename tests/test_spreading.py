@@ -7,8 +7,10 @@ import os
 import shutil
 import signal
 import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +18,7 @@ import numpy as np
 import psutil
 import pytest
 from conftest import STARTERS, Command
-from fracbench import on_ray, specs, tasks
+from fracbench import on_ray, specs, tasks, workers
 from fracbench.apart import Limits
 from fracbench.cell_store import CellResult
 from fracbench.errors import InputError
@@ -26,6 +28,7 @@ from fracbench.progress import Silent
 from fracbench.resolving import resolve
 from fracbench.spreading import _Spread
 from fracbench.submissions import survey
+from fracbench.workers import LocalPool
 from soak import same_rows
 
 NAME = "phantom-resnet-pgd-at"
@@ -94,6 +97,26 @@ def test_ctrl_c_ends_every_worker_and_what_is_finished_is_kept(smoke: Path, tmp_
     done = command(*run[:-2])
     assert kept and done.returncode == 0, done.stderr
     same_rows(smoke / NAME / "smoke", results / NAME / "smoke")
+
+
+def test_every_card_is_used_and_by_one_group_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy: list[int] = []
+    used: list[int] = []
+    together = Barrier(3, timeout=30)  # nobody goes on before all cards are busy
+
+    def compute(task: Any, group: Any, given: Any, limits: Any, told: Any, card: int, stopped: Any) -> Any:
+        assert card not in busy
+        busy.append(card)
+        together.wait()
+        used.append(card)
+        busy.remove(card)
+        return {}
+
+    monkeypatch.setattr(workers, "compute_group", compute)
+    with LocalPool(3, cards=3) as pool:
+        done = [pool.submit(None, None, {}, Limits(2**30), lambda *_: None) for _ in range(12)]  # type: ignore[arg-type]
+        assert [of.result(timeout=60) for of in done] == [{}] * 12
+    assert Counter(used) == {0: 4, 1: 4, 2: 4}
 
 
 @pytest.fixture
