@@ -19,12 +19,24 @@ PAGES = sorted([REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *(REPO
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 
 
-def generator():  # type: ignore[no-untyped-def]
-    found = importlib.util.spec_from_file_location("generate", REPOSITORY / "docs" / "generate.py")
+def loaded(file: Path):  # type: ignore[no-untyped-def]
+    """A script as a module."""
+    found = importlib.util.spec_from_file_location("script", file)
     assert found is not None and found.loader is not None
     module = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)
     return module
+
+
+def generator():  # type: ignore[no-untyped-def]
+    return loaded(REPOSITORY / "docs" / "generate.py")
+
+
+def test_the_table_of_speed_is_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = REPOSITORY / "tests" / "perf"
+    monkeypatch.syspath_prepend(folder)
+    table = loaded(folder / "__main__.py").table(folder / "cpu")
+    assert table in (REPOSITORY / "docs" / "speed.md").read_text(), "paste what `python tests/perf --table` prints"
 
 
 def test_generated_pages_are_up_to_date() -> None:

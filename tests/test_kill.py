@@ -64,6 +64,7 @@ def test_a_full_disk_stops_the_run_in_one_line_and_room_lets_it_go_on(
     kept = "what is finished is kept: mend that and repeat the command"
     assert said == [f"failed: {LIGHT}: {folder}/cells: No space left on device; {kept}"]
     assert list(folder.glob("cells/*.zip")) and not (folder / "run.json").exists()
+    assert ": stopped" in full.stderr and ": done" not in full.stderr and "next: the same command" in full.stdout
     _remount(small_disk, "size=64m")
     done = command(*run)
     assert done.returncode == 0, done.stderr

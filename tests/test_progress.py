@@ -55,6 +55,15 @@ def test_plain_lines_come_seldom_and_end_with_all_cells(time: Time, capsys: pyte
     )
 
 
+def test_a_run_that_stops_early_does_not_end_with_all_cells(time: Time, capsys: pytest.CaptureFixture[str]) -> None:
+    with Console(4, 4, live=False) as console:
+        for label in ("clean", "fgsm"):
+            console.cell(label, 1, cached=False)
+        console.stopped = True
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("1/4 cells") and last.endswith("stopped")
+
+
 def test_a_terminal_gets_a_live_bar(capsys: pytest.CaptureFixture[str]) -> None:
     with Console(2, 2, live=True) as console:
         console.submission = "a"

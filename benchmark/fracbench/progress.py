@@ -80,6 +80,7 @@ class Console:
 
     def __init__(self, cells: int, weight: int, *, submission: str = "", live: bool | None = None) -> None:
         self.cells, self.done = cells, -1
+        self.stopped = False  # set it where a submission ends before its cells do
         self.submission = submission
         self._clock = Clock(weight)
         self._live = sys.stderr.isatty() if live is None else live
@@ -101,8 +102,8 @@ class Console:
 
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
         if kind is None:
-            self.done = self.cells - 1
-            self._show("done", force=True)
+            self.done = self.done - 1 if self.stopped else self.cells - 1
+            self._show("stopped" if self.stopped else "done", force=True)
         if self._bar:
             self._bar.stop()
 

@@ -18,7 +18,7 @@ from record import lines
 
 HERE = Path(__file__).resolve().parent
 DATA = "DATA"  # stands for the folder of FracAtlas
-FRACATLAS = ("--benchmark", "fracatlas-lite-v1", "--limit", "8", "--data", DATA)
+FRACATLAS = ("--benchmark", "fracatlas-lite-v1", "--limit", "32", "--data", DATA)
 PARTS = {
     "compare": ("compare.py",),
     "forward": ("forward.py",),

@@ -30,7 +30,7 @@ DATA = "DATA"
 POINTS = (
     ("phantom-resnet-standard", "smoke", None, None),
     ("phantom-resnet-pgd-at", "phantom-v1", None, None),
-    ("fracatlas-convnext-standard", "fracatlas-lite-v1", 8, DATA),
+    ("fracatlas-convnext-standard", "fracatlas-lite-v1", 32, DATA),
 )
 TIMED = 512  # images in the loop that tells how long a pass is
 GPU = {"forward": 1 / 60_600, "backward": 1 / 20_800 - 1 / 60_600}  # of a small ResNet at 224 px, measured on an H100

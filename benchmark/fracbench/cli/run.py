@@ -157,7 +157,8 @@ def run(
     for line in failures:
         click.echo(f"failed: {line}", err=True)
     printing.print_board(read_board(*places(submissions, results)), spec.name)
-    click.echo(f"next: fracbench leaderboard{repeated(submissions=submissions, results=results)}")
+    board = f"fracbench leaderboard{repeated(submissions=submissions, results=results)}"
+    click.echo(f"next: {'the same command, which tries again what has failed; or ' if failures else ''}{board}")
     return 1 if failures else left_out.status
 
 
@@ -221,6 +222,7 @@ def _run_tasks(pending: list[Any], everyone: list[Any], job: Any, held: Any, poo
                     outcome = run_submission(task, held, progress, everyone, pool)
             except (InputError, OSError) as fault:  # of its files, or the disk: others go on
                 lines.append(f"{task.entry.name}: {fault}; what is finished is kept: mend that and repeat the command")
+                progress.stopped = True
                 continue
             for cell in outcome.failed:
                 where = f"{cell['explainer']} on {cell['attack']}".removeprefix(" on ")
