@@ -6,10 +6,12 @@ import ctypes
 import hashlib
 import os
 import platform
+import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +91,7 @@ def _code_hash(packages: tuple[str, ...]) -> str:
     """Hash of the Python sources that compute: a changed attack is another cell."""
     total = hashlib.sha256()
     for package in packages:
-        module = __import__(package)
-        for root in sorted(module.__path__):
+        for root in sorted(_folders(package)):
             for file in sorted(Path(root).rglob("*.py")):
                 total.update(file.read_bytes())
     return total.hexdigest()
@@ -115,7 +116,15 @@ def code_of(plugins: Iterable[Any]) -> str:
 
 def _code_in(modules: Iterable[str]) -> str:
     names = {module.partition(".")[0] for module in modules}
-    return _code_hash(tuple(sorted({"fracbench"} | {n for n in names if hasattr(__import__(n), "__path__")})))
+    return _code_hash(tuple(sorted({"fracbench"} | {name for name in names if _folders(name)})))
+
+
+def _folders(package: str) -> list[str]:
+    """Where its code is, none for a single module such as a notebook; it is not imported."""
+    if (there := sys.modules.get(package)) is not None:
+        return list(getattr(there, "__path__", ()))
+    found = find_spec(package)
+    return list(found.submodule_search_locations or ()) if found else []
 
 
 def _module_of(plugin: Any) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+from fracbench import registry
 from fracbench.environment import environment
 from fracbench.errors import InputError
 from fracbench.keyed import digest
@@ -91,6 +92,7 @@ def bound(entries: Iterable[Entry], job: Job, device: str) -> tuple[list[Task], 
     faults: dict[str, list[str]] = {}
     for entry in entries:
         try:
+            registry.check_name("models", entry.submission.model.name)
             path = weights_file(entry)
             overlap = compare(entry.submission.training, job, listed_hashes(entry))
             _keep_apart(job, entry)

@@ -1,0 +1,3 @@
+"""Code that cannot be imported."""
+
+raise RuntimeError("no such library")
