@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from fracbench import alignment, registry, specs
+from fracbench import alignment, folding, registry, specs
 from fracbench.folding import folded
 from fracbench.models import Guarded, guard, undisturbed
 from fracbench.resolving import resolve
@@ -133,3 +133,13 @@ def test_the_quick_copy_is_left_as_it_was_too() -> None:
         assert not any(value.requires_grad for value in model.quick.parameters())
         next(model.quick.parameters()).data.zero_()
     assert all(torch.equal(now, then) for now, then in zip(model.quick.parameters(), before, strict=True))
+
+
+def test_rounding_decides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In single precision a ReLU near 0 that switches moved this network's gradient by up to a hundredth."""
+    monkeypatch.setattr(folding, "SHARES", (1e-6, 1e-6))
+    torch.manual_seed(0)
+    parameters = {"architecture": "resnet18", "options": {"zero_init_last": False}}
+    network = registry.make("models", "timm", parameters).eval().requires_grad_(False)
+    assert folded(network, torch.rand(2, 1, 96, 96, generator=torch.Generator().manual_seed(0))) is not None
+    assert next(network.parameters()).dtype == torch.float32
