@@ -165,10 +165,11 @@ def in_another(code: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="Linux tells what a process began with")
-def test_secrets_are_not_in_what_the_processes_of_models_began_with() -> None:
+@pytest.mark.parametrize("early", ["start_server()", "None"])
+def test_secrets_are_not_in_what_the_processes_of_models_began_with(early: str) -> None:
     code = (
         "import os; os.environ |= {'FRACBENCH_PRIVATE_SEED': 'hush', 'FRACBENCH_ANY': 'seen'};"
-        "from fracbench.apart import start_server; start_server();"
+        f"from fracbench.apart import start_server; {early};"
         "print(os.environ['FRACBENCH_PRIVATE_SEED'], t.apart(t.began_with, t.ROOM, 60, t.ignore))"
     )
     told = in_another(code).communicate()[0]

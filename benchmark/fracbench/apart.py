@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -66,7 +66,8 @@ def apart(work: Callable[[Tell], T], limits: Limits, patience: float, hear: Hear
     lifeline, held = context.Pipe(duplex=False)
     arguments = (work, theirs, lifeline, limits.memory, dict(registry.registered()))
     process = context.Process(target=_inside, args=arguments, daemon=True)
-    process.start()
+    with _without_secrets():
+        process.start()
     theirs.close()
     lifeline.close()
     try:
@@ -82,12 +83,19 @@ def start_server() -> None:
     if _FORKS:
         from multiprocessing import forkserver  # not on every system
 
-        secrets = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(SECRET)}
-        try:
-            _context()
+        _context()
+        with _without_secrets():
             forkserver.ensure_running()
-        finally:
-            os.environ.update(secrets)
+
+
+@contextlib.contextmanager
+def _without_secrets() -> Iterator[None]:
+    """Inside, what is started does not inherit them."""
+    secrets = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(SECRET)}
+    try:
+        yield
+    finally:
+        os.environ.update(secrets)
 
 
 def _context() -> Any:

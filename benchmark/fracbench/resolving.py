@@ -98,16 +98,16 @@ def resolve(
         custom=limit is not None or budget < 1 or metrics_backend != "fracbench",
         metrics_backend=metrics_backend,
     )
-    _check_size(job)
     _check_contracts(job)
     _check_norms(job)
     _check_aims(job)
+    _check_size(job)
     return job
 
 
 def _check_size(job: Job) -> None:
     """A record of ever more cells could be written, but not read again."""
-    cells = sum(len(job.cells(batch)) for batch in range(len(job.batches)))
+    cells, _ = job.planned
     if cells > MOST_CELLS:
         enough = job.spec.logical_batch * math.ceil(cells / MOST_CELLS)
         raise InputError(
