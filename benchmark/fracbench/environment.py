@@ -135,9 +135,9 @@ def _modules(job: Job, model: str | None) -> Iterator[str]:
     """Where the code of all is that take part; that of a model is not imported for it."""
     plugins = (job.dataset, *(attack for _, _, attack in job.every_attack()), *job.explainers.values())
     yield from map(_module_of, plugins)
-    yield from (registry.module("metrics", name) for name in job.spec.metrics)
+    yield from (registry.listing("metrics", name).module for name in job.spec.metrics)
     if model:
-        yield registry.module("models", model)
+        yield registry.listing("models", model).module
 
 
 def environment(job: Job, device: str, model: str | None = None) -> dict[str, Any]:

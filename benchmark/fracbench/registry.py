@@ -89,7 +89,7 @@ def registered() -> Mapping[tuple[str, str], Factory]:
 
 def names(kind: str) -> list[str]:
     """Sorted names of all plugins of a kind, without importing any of them."""
-    return [listing.name for listing in listings(kind)]
+    return [row.name for row in listings(kind)]
 
 
 def listings(kind: str) -> list[Listing]:
@@ -135,10 +135,10 @@ def refs(kind: str, given: Sequence[str | PluginRef], known: Iterable[PluginRef]
     return tuple(found.values())
 
 
-def module(kind: str, name: str) -> str:
-    """The name of the module a plugin is in, which is not imported. Raises ``InputError`` where there is none."""
+def listing(kind: str, name: str) -> Listing:
+    """Of one plugin, which is not imported. Raises ``InputError`` where there is none."""
     check_name(kind, name)
-    return next(listing.module for listing in listings(kind) if listing.name == name)
+    return next(row for row in listings(kind) if row.name == name)
 
 
 def load(kind: str, name: str) -> Factory:

@@ -14,7 +14,7 @@ Parameters = dict[str, str | None]
 
 def faults(kind: str, name: str, given: Collection[str]) -> Iterator[tuple[str, str]]:
     """Of each parameter that a registered plugin does not take, or needs and is not given: its name, and the fault."""
-    known = parameters(next(row.target for row in registry.listings(kind) if row.name == name))
+    known = parameters(registry.listing(kind, name).target)
     if known is not None:
         for key in given:
             if key not in known:

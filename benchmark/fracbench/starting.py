@@ -100,8 +100,9 @@ def _parameters(model: str, value: str, look_up: bool) -> tuple[Parameters, dict
             f"--from: unknown model '{model:.80}'.{hint} Registered are: {', '.join(known)}; an architecture comes "
             "after a colon: timm:resnet50"
         )
-    target = next(row.target for row in registry.listings("models") if row.name == model)
-    takes = parameters(target) or {}  # nothing is filled in where its source does not tell
+    takes = (
+        parameters(registry.listing("models", model).target) or {}
+    )  # nothing is filled in where its source does not tell
     required = [key for key, default in takes.items() if default is None]
     if value and not required:
         raise InputError(f"--from: '{model}' has no parameter to be given after the colon; write --from {model}")
