@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ FRACATLAS = ("--benchmark", "fracatlas-lite-v1", "--limit", "32", "--data", DATA
 PARTS = {
     "compare": ("compare.py",),
     "forward": ("forward.py",),
+    "passes": ("passes.py",),
     "overhead-phantom": ("overhead.py", "phantom-resnet-pgd-at"),
     "overhead-fracatlas": ("overhead.py", "fracatlas-convnext-standard", *FRACATLAS),
     "script": ("script.py", DATA),
@@ -29,7 +31,7 @@ PARTS = {
     "cost": ("cost.py", DATA),
     "board": ("board.py",),
 }
-WITH_DEVICE = ("compare.py", "overhead.py", "script.py", "cost.py")
+WITH_DEVICE = ("compare.py", "passes.py", "overhead.py", "script.py", "cost.py")
 HEAD = ("| | ours | reference | reference / ours | measured |", "|---|---|---|---|---|")
 
 
@@ -62,7 +64,9 @@ def main() -> None:
         words = [arguments.data if word == DATA else word for word in given]
         words += ["--device", device] if script in WITH_DEVICE else []
         print(f"{part}: {script} {' '.join(words)}", flush=True)
-        subprocess.run([sys.executable, HERE / script, *words, "--out", folder / f"{part}.json"], check=True)
+        command = [sys.executable, HERE / script, *words, "--out", folder / f"{part}.json"]
+        as_the_command_line = os.environ | {"GOMP_SPINCOUNT": "1000"}
+        subprocess.run(command, check=True, env=as_the_command_line)
     print(table(folder), end="")
 
 
