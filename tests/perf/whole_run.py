@@ -16,7 +16,8 @@ from fracbench.store import ResultFolder
 from fracbench.summary import summarise
 
 UNTRAINED = {"submission": "untrained", "title": "untrained", "authors": [], "control": False, "model": {},
-             "reported": {}, "training": {"data": "nothing"}, "weights_sha256": None, "overlap": {}}  # fmt: skip
+             "licence": None, "contact": None, "links": [], "benchmarks": [], "reported": {},
+             "training": {"data": "nothing"}, "weights_sha256": None, "overlap": {}}  # fmt: skip
 
 
 def whole_run(
@@ -27,7 +28,9 @@ def whole_run(
     No cell may fail.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        folder = ResultFolder(Path(temporary), fields["submission"], job.folder_name)
+        # as deep as results lie, since what a folder beside it holds of the same cells would be read
+        place = Path(temporary) / fields["submission"] / job.folder_name
+        folder = ResultFolder(place, fields["submission"], job.folder_name)
         outcome = evaluate_model(model, job, device, folder=folder, identity={"model": "perf"}, progress=progress)
         assert not outcome.failed, outcome.failed[0]["error"]
         record = record_of(fields, job, outcome, environment(job, device), "perf")
