@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from subprocess import Popen
-from typing import Any
+from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import ConsoleMessage, Page, sync_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
 QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -57,17 +57,32 @@ def served(start: Any, *places: str | Path) -> Iterator[str]:
 
 
 @contextmanager
-def opened(address: str, asked: list[str] | None = None) -> Iterator[Page]:
-    """The page at an address; what the browser asks for meanwhile, addresses, is added to ``asked``."""
+def opened(
+    address: str, asked: list[str] | None = None, width: int = 2400, colours: Literal["light", "dark"] = "light"
+) -> Iterator[Page]:
+    """The page at an address; what the browser asks for meanwhile, addresses, is added to ``asked``.
+
+    What goes wrong in it, as its console tells, fails the test in the end.
+    """
+    wrong: list[str] = []
+
+    def told(message: ConsoleMessage) -> None:
+        # Streamlit looks for its own address below each page's first
+        if message.type == "error" and "/_stcore/" not in message.location.get("url", ""):
+            wrong.append(f"{message.text} {message.location}")
+
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(QUIET))
-        page = browser.new_page(viewport={"width": 2400, "height": 1800})
+        page = browser.new_page(viewport={"width": width, "height": 1800}, color_scheme=colours)
         page.set_default_timeout(60_000)
         page.on("request", lambda request: asked.append(request.url) if asked is not None else None)
+        page.on("console", told)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
         page.goto(address)
         page.wait_for_selector("h1")
         yield page
         browser.close()
+    assert not wrong, wrong
 
 
 def settle(page: Page) -> None:

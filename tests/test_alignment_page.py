@@ -15,7 +15,7 @@ from fracbench_leaderboard import alignment_tables as tables
 from fracbench_leaderboard.choosing import by_name
 from fracbench_leaderboard.dots import clean_scores, dots
 from fracbench_leaderboard.map_kinds import BASELINES, map_kind
-from fracbench_leaderboard.views.alignment import TERMS
+from fracbench_leaderboard.words import ALIGNMENT as TERMS
 from test_printing import board
 from test_summary import run
 from test_summary import tables as made_tables

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pandas as pd
 import pytest
@@ -16,7 +16,8 @@ from conftest import Command
 from fracbench.schema import SCHEMA_VERSION
 from fracbench.store import ResultFolder
 from fracbench_leaderboard.alignment_tables import CALIBRATED
-from playwright.sync_api import Page, expect
+from fracbench_leaderboard.table import number
+from playwright.sync_api import Locator, Page, expect
 
 pytestmark = pytest.mark.browser
 expect.set_options(timeout=60_000)
@@ -27,70 +28,135 @@ def chromium() -> None:
     require_chromium()
 
 
+PAGES = {
+    "": "fracbench", "ranking": "fracbench", "model": "Model", "compare": "Compare", "cases": "Cases",
+    "robustness": "Robustness", "alignment": "Alignment", "question": "Does robustness bring alignment?",
+    "submit": "Submit", "about": "About",
+}  # fmt: skip
+
+
 def choose(page: Page, label: str, option: str) -> None:
-    page.get_by_role("combobox", name=label).first.click()
-    page.get_by_role("option", name=option, exact=True).click()
+    box = page.get_by_role("combobox", name=label, exact=True).first
+    box.scroll_into_view_if_needed()
+    page.wait_for_timeout(300)  # a list that is open closes when its page scrolls
+    box.click()
+    page.get_by_role("option", name=option, exact=True).first.click()
     settle(page)
 
 
-def test_the_page_shows_what_the_files_say(smoke: Path, command: Command) -> None:
-    folder = ResultFolder(smoke / "phantom-resnet-pgd-at" / "smoke", "phantom-resnet-pgd-at", "smoke")
-    summary = folder.summary()
-    assert summary is not None
-    with served(command.start, "--submissions", ".", "--results", smoke) as address, opened(address) as page:
-        page.wait_for_selector("text=One case")
-        settle(page)
-        shown = cells(page)
-        headline = summary["headline"]
-        assert f"{headline['value']:.3f} [{headline['low']:.3f}, {headline['high']:.3f}]" in shown
-        for factor in summary["factors"].values():
-            assert f"{factor['value']:.3f} [{factor['low']:.3f}, {factor['high']:.3f}]" in shown
-        assert {"phantom-resnet-pgd-at", "phantom-resnet-standard", "always-fracture", "control", "8 + 8"} <= set(shown)
-        assert page.locator("[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg").count() >= 1
-        pictures = page.locator("[data-testid=stImage] img, [data-testid=stImageContainer] img")
-        expect(pictures, "radiograph, mask, map and overlay").to_have_count(4)
-        choose(page, "Input", "strongest attempt")
-        expect(pictures, "and the perturbation").to_have_count(5)
-        expect(page, "the view is a link").to_have_url(re.compile("input=strongest"))
-        choose(page, "Explainer", "occlusion")
-        expect(page.locator("body")).to_contain_text("occlusion map")
+NAME = "phantom-resnet-pgd-at"
 
 
-def test_the_robustness_page_shows_the_curve_what_attacks_achieved_and_flags(smoke: Path, command: Command) -> None:
-    folder = ResultFolder(smoke / "phantom-resnet-pgd-at" / "smoke", "phantom-resnet-pgd-at", "smoke")
-    summary = folder.summary()
+def summary_of(smoke: Path, name: str = NAME) -> dict[str, Any]:
+    summary = ResultFolder(smoke / name / "smoke", name, "smoke").summary()
     assert summary is not None
-    with (
-        served(command.start, "--submissions", ".", "--results", smoke) as address,
-        opened(f"{address}/robustness") as page,
-    ):
-        page.wait_for_selector("text=One model")
+    return summary
+
+
+def linked(shown: list[str]) -> set[str]:
+    """The entries whose names, which are links to their pages, are in these cells."""
+    return {cell.split("model=")[1] for cell in shown if "model=" in cell}
+
+
+def pictures(page: Page) -> Locator:
+    return page.locator("[data-testid=stImage] img, [data-testid=stImageContainer] img")
+
+
+def charts(page: Page) -> Locator:
+    return page.locator("[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg")
+
+
+@pytest.fixture(scope="module")
+def board(smoke: Path, make_command: Callable[[Path], Command]) -> Iterator[str]:
+    """The address of a leaderboard of the smoke results."""
+    require_chromium()
+    with served(make_command(smoke.parent).start, "--submissions", ".", "--results", smoke) as address:
+        yield address
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_every_page_opens_at_a_desk_and_on_a_phone(board: str, width: int) -> None:
+    """Without an exception, an error on the console, a request to another host, or a page wider than the screen."""
+    asked: list[str] = []
+    for path, title in PAGES.items():
+        with opened(f"{board}/{path}", asked, width) as page:
+            settle(page)
+            expect(page.locator("h1")).to_have_text(title)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            for place in page.locator("img").all():
+                assert place.get_attribute("alt") is not None
+    assert asked and all(url.startswith((board, board.replace("http", "ws"), "data:", "blob:")) for url in asked)
+
+
+def test_from_the_ranking_to_a_model_to_its_cases_and_back_by_address(smoke: Path, board: str) -> None:
+    summary = summary_of(smoke)
+    with opened(board, width=3600) as page:  # columns out of sight are not drawn
+        page.wait_for_selector("text=Robustness and alignment")
         settle(page)
-        choose(page, "Model", "phantom-resnet-pgd-at")
-        shown = cells(page)
+        shown = cells(page, 1)
+        for score in (summary["headline"], *summary["factors"].values()):
+            assert repr(score["value"]) in shown
+        assert {NAME, "phantom-resnet-standard", "always-fracture"} <= linked(shown) and "8 + 8" in shown
+        assert charts(page).count() == 1
+        page.get_by_role("textbox", name="Search").fill("standard")
+        page.get_by_role("textbox", name="Search").press("Enter")
+        settle(page)
+        expect(page.locator("body")).to_contain_text("1 of 4 entries are shown")
+        expect(page, "the view is a link").to_have_url(re.compile("search=standard"))
+        address = page.url
+        with page.expect_download() as taken:
+            page.get_by_role("button", name="CSV", exact=True).first.click()
+        line = pd.read_csv(taken.value.path()).iloc[0]
+        assert line.Name == "phantom-resnet-standard" and {"Headline low", "Headline high"} <= set(line.index)
+        with page.expect_download() as taken:
+            page.get_by_role("button", name="SVG", exact=True).first.click()
+        assert Path(taken.value.path()).read_text().startswith("<svg")
+        page.get_by_role("link", name="Model", exact=True).click()
+        page.wait_for_selector("text=The submission")
+        settle(page)
+        choose(page, "Model", NAME)
+        assert repr(summary["headline"]["value"]) in cells(page, 1)
+        page.get_by_role("link", name="Cases", exact=True).click()
+        page.wait_for_selector("text=All cases of this entry")
+        settle(page)
+        page.goto(address)
+        page.wait_for_selector("text=1 of 4 entries are shown")
+
+
+def test_own_weights_order_the_table_and_leave_the_rank(smoke: Path, board: str) -> None:
+    with opened(f"{board}/?own=true&weight=0", width=2400) as page:
+        page.wait_for_selector("text=This order is yours")
+        settle(page)
+        shown = cells(page, 1)
+        alignment = [summary_of(smoke, name)["calibrated_alignment"]["value"] for name in linked(shown)]
+        assert repr(max(alignment)) == shown[2] and {"1", "2"} <= set(shown), "ranks stay those of the headline"
+
+
+def test_the_robustness_of_a_model_with_its_flags(smoke: Path, board: str) -> None:
+    summary = summary_of(smoke)
+    with opened(f"{board}/model?part=Robustness&model={NAME}", width=2400) as page:
+        page.wait_for_selector("text=Attacks at the reference epsilon")
+        settle(page)
+        shown = cells(page, 1)
         assert {"autoattack/apgd-margin", "autoattack/square", "fgsm"} <= set(shown)
         assert f"{summary['attacks']['pgd']['forward_per_image']:.1f}" in shown
-        rate = summary["robust"]["missed_fracture_rate"]
+        rate = summary["attacks"]["autoattack"]["missed_fracture_rate"]
         assert f"{rate['value']:.3f} [{rate['low']:.3f}, {rate['high']:.3f}]" in shown
-        assert page.locator("[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg").count() == 1
+        assert charts(page).count() == 1
         choose(page, "Model", "fake-defence")
         expect(page.locator("body")).to_contain_text("zero_gradient: the gradient is zero")
         expect(page.locator("body")).to_contain_text("the adaptive attack has answered it")
 
 
-def test_the_alignment_page_shows_what_the_files_say(smoke: Path, command: Command) -> None:
-    name = "phantom-resnet-pgd-at"
-    summary = ResultFolder(smoke / name / "smoke", name, "smoke").summary()
-    assert summary is not None
+def test_the_alignment_of_a_model_is_what_the_files_say(smoke: Path, board: str) -> None:
+    summary = summary_of(smoke)
     outcomes = summary["alignment_by_outcome"]
 
     def line(*parts: dict[str, Any]) -> list[str]:
-        return [cell for of in parts for cell in (*(f"{of[key]:.3f}" for key in CALIBRATED), str(of["n"]))]
+        return [cell for of in parts for cell in (*(number(of[key]) for key in CALIBRATED), str(of["n"]))]
 
-    with (
-        served(command.start, "--submissions", ".", "--results", smoke) as address,
-        opened(f"{address}/alignment?model={name}&metric=auc&attack=pgd") as page,
-    ):
+    place = f"{board}/model?part=Alignment&model={NAME}&metric=auc&attack=pgd"
+    with opened(place, width=2400) as page:
         page.wait_for_selector("text=With and without a fracture")
         settle(page)
         shown = cells(page, 5)
@@ -107,7 +173,7 @@ def test_the_alignment_page_shows_what_the_files_say(smoke: Path, command: Comma
         for half in (summary["robust_alignment"][when] for when in ("clean", "attacked")):
             told = f"{half['value']:.3f} [{half['low']:.3f}, {half['high']:.3f}] (n = {half['n']})"
             expect(page.locator("body")).to_contain_text(told)
-        assert page.locator("[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg").count() == 1
+        assert charts(page).count() == 1, "the heat map"
         choose(page, "Attack", "explanation")
         mean = stable["explanation"]["rank_correlation"]
         page.wait_for_function(
@@ -116,7 +182,72 @@ def test_the_alignment_page_shows_what_the_files_say(smoke: Path, command: Comma
         )
         choose(page, "Metric", "instance_hit")
         expect(page, "the view is a link").to_have_url(re.compile("metric=instance_hit"))
+
+
+def test_the_alignment_of_all_names_what_has_no_score(board: str) -> None:
+    with opened(f"{board}/alignment?metric=instance_hit", width=1280) as page:
+        settle(page)
         expect(page.locator("body")).to_contain_text("without a calibrated score: ")
+
+
+def test_cases_are_filtered_turned_over_and_linked(board: str) -> None:
+    with opened(f"{board}/cases?model=phantom-resnet-standard", width=1280) as page:
+        page.wait_for_selector("text=All cases of this entry")
+        settle(page)
+        first = page.get_by_role("combobox", name="Case, worst first").input_value()
+        assert first.startswith("1 of 16: ")
+        page.get_by_role("button", name="Next").click()
+        settle(page)
+        case = page.get_by_role("combobox", name="Case, worst first")
+        expect(case).to_have_value(re.compile("^2 of 16: "))
+        image = case.input_value().split(": ")[1].split(" ")[0]
+        expect(page, "the case is a link").to_have_url(re.compile(f"image={image}"))
+        page.get_by_role("button", name="Previous").click()
+        settle(page)
+        expect(case).to_have_value(first)
+        page.get_by_role("combobox", name="Outcome").click()
+        page.get_by_role("option", name="flipped", exact=True).click()
+        page.keyboard.press("Escape")
+        settle(page)
+        expect(case).to_have_value(re.compile("flipped"))
+    with opened(f"{board}/cases?model=phantom-resnet-standard&image={image}&outcome=flipped", width=1280) as page:
+        settle(page)
+        expect(page.locator("h1")).to_have_text("Cases")
+
+
+def test_an_attacked_fracture_has_maps_before_and_after(smoke: Path, board: str) -> None:
+    gallery = pd.read_parquet(smoke / NAME / "smoke" / "gallery.parquet")
+    fracture = gallery[gallery.label == 1].image.iloc[0]
+    place = f"{board}/cases?model={NAME}&image={fracture}&explainers=saliency&explainers=gradcam&times=8"
+    with opened(place, width=1280) as page:
+        page.wait_for_selector("text=Scores of its maps")
+        settle(page)
+        captions = page.locator("[data-testid=stImageCaption], figcaption").all_text_contents()
+        assert sum("saliency" in text for text in captions) == sum("gradcam" in text for text in captions) == 2
+        assert any("perturbation x 8" in text for text in captions)
+        expect(pictures(page), "radiograph twice, outline, perturbation, two maps of each").to_have_count(8)
+
+
+def test_entries_are_compared_where_they_disagree(board: str) -> None:
+    place = f"{board}/compare?entries={NAME}&entries=phantom-resnet-standard"
+    with opened(place, width=1280) as page:
+        page.wait_for_selector("text=Where they disagree")
+        settle(page)
+        assert f"{NAME} less phantom-resnet-standard" in cells(page, 2)
+        assert charts(page).count() == 2 and pictures(page).count() >= 2
+        page.get_by_role("link", name="this case").first.click()
+        expect(page.locator("h1")).to_have_text("Cases")
+        expect(page).to_have_url(re.compile("image="))
+
+
+def test_a_pasted_file_is_told_its_faults_line_by_line(board: str) -> None:
+    with opened(f"{board}/submit", width=1280) as page:
+        settle(page)
+        page.get_by_role("tab", name="Check a file").click()
+        page.get_by_label("Paste a submission.yaml").fill("name: My Model\ntitel: x\n")
+        page.get_by_label("Paste a submission.yaml").press("Control+Enter")
+        settle(page)
+        expect(page.locator("body")).to_contain_text("submission.yaml:2: unknown key 'titel'. Did you mean 'title'?")
 
 
 def test_real_radiographs_say_that_these_models_never_saw_any(smoke: Path, tmp_path: Path, command: Command) -> None:
@@ -132,13 +263,13 @@ def test_real_radiographs_say_that_these_models_never_saw_any(smoke: Path, tmp_p
     }
     (copy / "summary.json").write_text(json.dumps(summary | changed | {"unranked_because": ["custom run"]}))
     with served(command.start, "--submissions", ".", "--results", "results") as address, opened(address) as page:
-        page.wait_for_selector("text=One case")
+        page.wait_for_selector("text=Robustness and alignment")
         settle(page)
         text = page.inner_text("body")
         assert "badge 'not trained on such images'" in text and "Abedeen et al." in text
         assert page.locator("a[href*=evil]").count() == 0, "text of a result file is never a link"
-        assert "custom run; self-reported, and not verified" in cells(page)
-        assert any("self-reported" in cell for cell in cells(page)), "a changed file is no longer ours"
+        assert "custom run; self-reported, and not verified" in cells(page, 1)
+        assert any("self-reported" in cell for cell in cells(page, 1)), "a changed file is no longer ours"
 
 
 def test_text_of_strangers_is_shown_as_it_is_and_asks_nobody(smoke: Path, tmp_path: Path, command: Command) -> None:
@@ -153,20 +284,27 @@ def test_text_of_strangers_is_shown_as_it_is_and_asks_nobody(smoke: Path, tmp_pa
     (copy / "summary.json").write_text(json.dumps(summary | changed))
     gallery = pd.read_parquet(copy / "gallery.parquet")
     gallery.assign(image=gallery.image.replace(gallery.image[0], evil)).to_parquet(copy / "gallery.parquet")
-    case = f"{evil} ({'fracture' if gallery.label[0] else 'normal'})"
     asked: list[str] = []
     with served(command.start, "--submissions", ".", "--results", "results") as address:
-        for view, last in (("", "One case"), ("robustness", "One model"), ("alignment", "With and without")):
-            with opened(f"{address}/{view}?image={quote(case)}", asked) as page:
+        views = {
+            "": "Robustness and alignment", "model": "The submission", "model?part=Robustness": "Attacks at",
+            "model?part=Record": "Versions", "cases": "All cases of this entry", "alignment": "What explanations",
+        }  # fmt: skip
+        for view, last in views.items():
+            with opened(f"{address}/{view}", asked, 2400) as page:
                 page.wait_for_selector(f"text={last}")
                 settle(page)
-                text = page.inner_text("body")
-                assert evil in text or view == "alignment", "as it was written, not as markup"
+                if view == "cases":
+                    page.get_by_role("combobox", name="Case, worst first").click()
+                    page.get_by_role("option").filter(has_text=evil).first.click()
+                    settle(page)
+                    expect(page.get_by_role("combobox", name="Case, worst first")).to_have_value(re.compile(r"!\[x"))
+                elif view != "alignment" and "Record" not in view:
+                    assert evil in page.inner_text("body"), "as it was written, not as markup"
                 if view == "":
-                    expect(page.get_by_role("combobox", name="Image")).to_have_value(case)
                     page.set_viewport_size({"width": 6000, "height": 1800})  # columns out of sight are not drawn
-                    for shown in (evil, f"{evil}; self-reported, and not verified"):
-                        page.locator("[role=gridcell]").filter(has_text=shown).first.wait_for(state="attached")
+                    shown = page.locator("[role=gridcell]").filter(has_text=f"{evil}; self-reported, and not verified")
+                    shown.first.wait_for(state="attached")
                 assert page.locator("a[href*=evil], img[src*=evil]").count() == 0
     assert asked and all(url.startswith((address, address.replace("http", "ws"), "data:", "blob:")) for url in asked)
 
@@ -185,7 +323,7 @@ def test_a_broken_result_is_a_line_and_the_rest_is_shown(smoke: Path, tmp_path: 
     (tmp_path / "results" / "broken" / "smoke").mkdir(parents=True)
     (tmp_path / "results" / "broken" / "smoke" / "summary.json").write_text("{")
     with served(command.start, "--submissions", ".", "--results", "results") as address, opened(address) as page:
-        page.wait_for_selector("text=One case")
+        page.wait_for_selector("text=Robustness and alignment")
         settle(page)
         text = page.inner_text("body")
         assert (
@@ -193,4 +331,4 @@ def test_a_broken_result_is_a_line_and_the_rest_is_shown(smoke: Path, tmp_path: 
             and "broken/smoke/summary.json" in text
             and "always-fracture/smoke/summary.json: not a summary" in text
         )
-        assert "phantom-resnet-pgd-at" in cells(page)
+        assert NAME in linked(cells(page, 1))

@@ -36,11 +36,11 @@ def test_starters_on_real_radiographs_reach_the_page(command: Command) -> None:
     assert (images.content < 224 * 224).any(), "radiographs are padded to a square"
     require_chromium()
     with served(command.start, "--submissions", ".", "--results", "results") as address, opened(address) as page:
-        page.wait_for_selector("text=One case")
+        page.wait_for_selector("text=Robustness and alignment")
         settle(page)
         text = page.inner_text("body")
         assert "badge 'not trained on such images'" in text and "Abedeen et al. 2023" in text and "CC BY 4.0" in text
-        assert "custom run" in cells(page)
+        assert "custom run" in cells(page, 1)
 
 
 def radiographs(folder: Path) -> Path:

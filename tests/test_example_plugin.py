@@ -131,9 +131,9 @@ def test_its_submission_is_ranked(ranked: str, trained: Path) -> None:
 def test_its_row_is_on_the_page(ranked: str, stranger: Command) -> None:
     require_chromium()
     with served(stranger.start) as address, opened(address) as page:
-        page.wait_for_selector("text=One case")
+        page.wait_for_selector("text=Robustness and alignment")
         settle(page)
-        assert SUBMISSION in cells(page)
+        assert any(f"model={SUBMISSION}" in cell for cell in cells(page, 1))
 
 
 def test_its_attack_and_explainer_measure_a_model(stranger: Command, trained: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
-from fracbench_leaderboard.figures import scatter
-from fracbench_leaderboard.table import explainer_table, ranking_table
+import pandas as pd
+from fracbench_leaderboard.bars import interval_bar
+from fracbench_leaderboard.figures import END_KEYS, scatter
+from fracbench_leaderboard.table import interval, ranking_frame
 from fracbench_leaderboard.views.ranking import _counts
 from test_printing import board
 
@@ -28,11 +30,15 @@ def test_a_point_without_alignment_is_left_out() -> None:
 
 
 def test_tables_show_dashes_for_what_is_undefined() -> None:
-    table = ranking_table(board().rows)
+    rows = board().rows
+    table = ranking_frame(rows, show=lambda score: {"": interval(score), " bar": interval_bar(score)})
     trial = table[table.Name == "trial"].iloc[0]
-    assert trial["Calibrated alignment"].endswith("[–, –]") and trial["Rank"] == "–" and trial["n"] == "2 + 2"
-    hits = explainer_table(board().rows[0])
-    assert set(hits["Hit ceiling"]) == {"0.800"} and set(hits["Hit by chance"]) == {"0.100"}
+    assert trial["Calibrated alignment"].endswith("[–, –]") and trial["Calibrated alignment bar"] == ""
+    assert pd.isna(trial["Rank"]) and trial["n"] == "2 + 2"
+    numbers = ranking_frame(rows)
+    ranked = next(row for row in rows if row["rank"] == 1)
+    line = numbers[numbers.Name == ranked["submission"]].iloc[0]
+    assert [line["Headline" + end] for end in ("", " low", " high")] == [ranked["headline"][key] for key in END_KEYS]
 
 
 def test_counts_are_given_only_where_all_rows_share_them() -> None:

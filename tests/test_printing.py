@@ -12,7 +12,7 @@ from fracbench.printing import WIDTH, print_board, print_plan
 from fracbench.row import check_row
 from fracbench.store import _finite
 from fracbench.summary import rank, summarise
-from fracbench_leaderboard.table import ranking_table
+from fracbench_leaderboard.table import ranking_frame
 from test_summary import run, tables
 
 
@@ -39,7 +39,7 @@ def test_a_run_that_quantus_scored_is_told_from_others(capsys: pytest.CaptureFix
     check_row(row, "here")
     print_board(Board(rank([row])), None)
     assert "a is not ranked: custom run; scored by Quantus" in capsys.readouterr().out
-    (line,) = ranking_table(rank([row])).to_dict("records")
+    (line,) = ranking_frame(rank([row])).to_dict("records")
     assert line["Unranked because"] == "custom run; scored by Quantus"
 
 

@@ -18,13 +18,16 @@ METRICS = ["relevance_rank_accuracy"]
 
 def run(**changes: Any) -> dict[str, Any]:
     fields: dict[str, Any] = {
-        **{"submission": "a", "title": "A", "authors": ["x"], "control": False, "training": {"data": "phantom"}},
+        **{"submission": "a", "title": "A", "authors": ["x"], "control": False},
+        "training": {"data": "phantom", "recipe": "cross-entropy", "threat": None},
+        "model": {"name": "timm", "params": {"architecture": "resnet18"}},
         "overlap": {**APART, "such_images": True},
         **{"spec": "s", "spec_hash": "h", "dataset": "phantom", "fingerprint": "f", "split": "test", "custom": False},
         **{"metrics_backend": "fracbench"},
         **{"threat": "linf", "epsilon": "2/255", "ladder": ["1/255", "2/255"], "attacks": ATTACKS},
         **{"explainers": ["cam", "saliency", "random"], "panel": ["cam", "saliency"], "metrics": METRICS},
-        **{"seconds": 1.0, "passes": {}, "device": "cpu", "cells": [], "random": False, "black_box": ["square"]},
+        **{"seconds": 1.0, "passes": {"forward": 2, "backward": 1}, "device": "cpu", "cells": []},
+        **{"random": False, "black_box": ["square"], "finished": "2026-01-02T03:04:05+00:00", "reported": {}},
         **{
             "resolved_spec": {
                 "note": "",

@@ -105,6 +105,6 @@ def test_the_wheel_runs_in_an_empty_folder(installed: Path, tmp_path: Path, own_
     listed = command("run", "no-such-starter").stderr  # the refusal names those that there are
     assert all(entry.name in listed for entry in discover(STARTERS, None)), "every starter came with the wheel"
     with served(command.start) as address, opened(address) as page:
-        page.wait_for_selector("text=One case")
+        page.wait_for_selector("text=Robustness and alignment")
         settle(page)
-        assert "phantom-resnet-pgd-at" in cells(page)
+        assert any("model=phantom-resnet-pgd-at" in cell for cell in cells(page, 1))

@@ -21,7 +21,9 @@ FIELDS = {
     "title": "Bright",
     "authors": ["a"],
     "control": False,
-    "training": {"data": "none"},
+    "training": {"data": "none", "recipe": None, "threat": None},
+    "model": {"name": "linear"},
+    "reported": {},
     "overlap": APART,
 }
 ENV = {"device": "cpu", "device_name": "x", "threads": 2}

@@ -81,12 +81,25 @@ def panel(rows: pd.DataFrame, images: pd.DataFrame, explainers: Sequence[str]) -
     of = rows[rows.explainer.isin(explainers)]
     if of.empty or HEADLINE_METRIC not in of:
         return nothing | {"n": 0}
-    top = (of[HEADLINE_METRIC] - of[f"chance_{HEADLINE_METRIC}"]).groupby(of.image).sum()
-    bottom = (of[f"ceiling_{HEADLINE_METRIC}"] - of[f"chance_{HEADLINE_METRIC}"]).groupby(of.image).sum()
+    top, bottom = _numerators(of)
     if bottom.sum() / len(of) < MIN_DENOMINATOR:
         return nothing | {"n": len(top)}
     low, high = stats.ratio(top, bottom, images.group.reindex(top.index))
     return {"value": float(top.sum() / bottom.sum()), "low": low, "high": high, "n": len(top)}
+
+
+def _numerators(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """What a calibrated score is made of, by image, summed over explainers: score and ceiling, both less chance."""
+    chance = rows[f"chance_{HEADLINE_METRIC}"]
+    top, ceiling = rows[HEADLINE_METRIC] - chance, rows[f"ceiling_{HEADLINE_METRIC}"] - chance
+    return top.groupby(rows.image).sum(), ceiling.groupby(rows.image).sum()
+
+
+def panel_sums(alignment: pd.DataFrame, images: pd.DataFrame, explainers: Sequence[str]) -> tuple[pd.Series, pd.Series]:
+    """By annotated fractured image, what ``panel`` divides: its calibrated score is their sums' ratio."""
+    annotated = images.index[(images.label == 1) & images.annotated]
+    chosen = alignment.image.isin(annotated) & (alignment.attack == "clean") & alignment.explainer.isin(explainers)
+    return _numerators(with_references(alignment[chosen], images, [HEADLINE_METRIC]))
 
 
 def under_explanation_attack(

@@ -28,7 +28,7 @@ from fracbench.tasks import Task
 
 MOST = 20  # faults of one kind that are told
 MORE = {
-    "clean": ("random",),
+    "clean": ("random", "parameters"),
     "symptoms": ("symptoms",),
     "attack": ("parts",),
     "further": ("parts",),

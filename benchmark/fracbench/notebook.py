@@ -132,6 +132,7 @@ def evaluate(
     training = Training(data="not stated")
     fields = {
         "submission": name, "title": name, "authors": [], "control": False, "model": {"name": type(model).__name__},
+        "licence": None, "contact": None, "links": [], "benchmarks": [],
         "training": training.model_dump(mode="json"), "weights_sha256": None, "reported": {},
         "overlap": compare(training, job),
     }  # fmt: skip

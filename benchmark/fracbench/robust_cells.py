@@ -52,7 +52,8 @@ def clean(bench: Bench, cell: Cell) -> CellResult:
             gallery.append(bench.picture(i, cell, "radiograph", data.images[i, 0]))
             gallery.append(bench.picture(i, cell, "mask", data.masks[i].float()))
     tables = {"predictions": rows, "images": images, "gallery": pd.DataFrame(gallery)}
-    return CellResult({"random": bench.random}, tables)
+    parameters = sum(of.numel() for of in bench.model.network.parameters())
+    return CellResult({"random": bench.random, "parameters": parameters}, tables)
 
 
 def _craft(bench: Bench, cell: Cell) -> tuple[Crafted, CellResult]:

@@ -69,6 +69,17 @@ class _Overlap(_Part):
     badge: _Text
 
 
+class _Training(_Part):
+    data: _Text
+    recipe: _Text | None
+    threat: _Text | None
+
+
+class _Passes(_Part):
+    forward: _Count
+    backward: _Count
+
+
 class _Sender(_Part):
     by: _Word
     images: _Count
@@ -237,6 +248,14 @@ class Row(_Part):
     epsilon: Epsilon
     note: _Text
     trained_on: _Text
+    training: _Training
+    architecture: _Text
+    parameters: _Count | None
+    finished: _Text
+    seconds: _Number
+    passes: _Passes
+    device: _Text
+    reported: dict[_Text, _Number]
     overlap: _Overlap
     custom: bool
     metrics_backend: Backend
@@ -246,6 +265,7 @@ class Row(_Part):
     flags: list[_Flag]
     n: _Counts
     headline: _Score
+    headline_per_explainer: dict[_Word, _Number | None]
     factors: _Factors
     contributions: _Contributions
     robust: _Robust

@@ -30,8 +30,8 @@ def _drawn(n: int, seed: int, draws: int) -> NDArray[np.uint8]:
     return counts
 
 
-def _summed(counts: NDArray[np.uint8], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(draws,) sums of each draw's groups; the counts become floats some at a time."""
+def summed(counts: NDArray[np.uint8], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(draws, ...) sums over each draw's groups of (groups, ...) values; counts become floats some at a time."""
     return np.concatenate([some @ values for some in np.array_split(counts, max(1, len(counts) // CHUNK))])
 
 
@@ -63,7 +63,7 @@ def proportion(values: ArrayLike, groups: ArrayLike, level: float = 0.95) -> dic
     else:
         counts, index = resample(groups)
         sums, sizes = (_per_group(v, index, counts.shape[1]) for v in (given, np.ones_like(given)))
-        means = _summed(counts, sums) / _summed(counts, sizes)
+        means = summed(counts, sums) / summed(counts, sizes)
         low, high = (float(q) for q in np.quantile(means, [(1 - level) / 2, (1 + level) / 2]))
     return {"value": mean, "low": low, "high": high, "n": len(given)}
 
@@ -78,7 +78,7 @@ def ratio(
     counts, index = resample(groups)
     n = counts.shape[1]
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = _summed(counts, _per_group(top, index, n)) / _summed(counts, _per_group(bottom, index, n))
+        ratios = summed(counts, _per_group(top, index, n)) / summed(counts, _per_group(bottom, index, n))
     low, high = np.nanquantile(ratios, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 

@@ -19,7 +19,7 @@ from fracbench.overlap import listed_hashes
 from fracbench.progress import Transfer
 from fracbench.schema import NAME_PATTERN
 from fracbench.submission_schema import LARGEST_WEIGHTS, Submission, Weights
-from fracbench.yamlio import line_of, read
+from fracbench.yamlio import checked, line_in, line_of, read
 
 if TYPE_CHECKING:
     from fracbench.models import Guarded
@@ -109,26 +109,46 @@ def faults_of(file: Path) -> list[str]:
         entry = read_entry(file, file.parent.parent, None)
     except InputError as error:
         return error.faults
-    submission = entry.submission
-    checks: list[tuple[tuple[int | str, ...], Callable[[], object]]] = [
-        (("model", "name"), lambda: registry.check_name("models", submission.model.name)),
-        *((("benchmarks", i), partial(specs.load, name)) for i, name in enumerate(submission.benchmarks)),
+    beside: list[Check] = [
         (("weights",), lambda: _check_weights(entry)),
         (("training", "hashes"), lambda: listed_hashes(entry)),
+    ]
+    return _faults(entry.submission, file, file.read_text(encoding="utf-8"), beside)
+
+
+def faults_in(text: str) -> list[str]:
+    """The same of what a ``submission.yaml`` would say; what would lie beside it is not looked for."""
+    path = Path("submission.yaml")
+    try:
+        submission = checked(text.encode(), path, Submission)
+    except InputError as error:
+        return error.faults
+    return _faults(submission, path, text)
+
+
+Check = tuple[tuple[int | str, ...], Callable[[], object]]  # a place in the file, and what may be wrong there
+
+
+def _faults(submission: Submission, file: Path, text: str, beside: Sequence[Check] = ()) -> list[str]:
+    """What the schema cannot know: names that are not registered, parameters that do not fit."""
+    model = submission.model
+    checks: list[Check] = [
+        (("model", "name"), lambda: registry.check_name("models", model.name)),
+        *((("benchmarks", i), partial(specs.load, name)) for i, name in enumerate(submission.benchmarks)),
+        *beside,
     ]
     found: list[tuple[int, str]] = []
     for location, check in checks:
         try:
             check()
         except InputError as error:
-            found += [(line_of(file, *location), fault) for fault in error.faults]
-    if submission.model.name in registry.names("models"):
-        model = submission.model
+            found += [(line_in(text, *location), fault) for fault in error.faults]
+    if model.name in registry.names("models"):
         for key, fault in (
             *signatures.faults("models", model.name, model.params),
             *libraries.faults(model.name, model.params),
         ):
-            found.append((line_of(file, "model", "params", key), fault))
+            found.append((line_in(text, "model", "params", key), fault))
     return [printable(f"{file}:{line}: {fault}") for line, fault in sorted(found)]
 
 

@@ -37,6 +37,12 @@ def aligned_hits(
     return pd.DataFrame(table, index=fractured)
 
 
+def architecture_of(model: Mapping[str, Any]) -> str:
+    """The network a model plugin was asked for, else the plugin's own name."""
+    asked = model.get("params", {}).get("architecture")
+    return str(asked or model.get("name", ""))
+
+
 def summarise(run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
     """The leaderboard row of one run. ``run`` is ``run.json``; ``tables`` as the store names them."""
     images = tables["images"].set_index("image")
@@ -96,11 +102,13 @@ def summarise(run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> dic
         "schema_version": SCHEMA_VERSION,
         **{key: run[key] for key in ("submission", "title", "authors", "control", "training", "spec", "spec_hash")},
         "trained_on": run["training"]["data"],
+        "architecture": architecture_of(run["model"]),
+        "parameters": next((cell["parameters"] for cell in run["cells"] if "parameters" in cell), None),
         "overlap": run["overlap"],
         "note": run["resolved_spec"]["note"],
         "home_split": run["resolved_spec"]["split"],
         **{key: run[key] for key in ("dataset", "fingerprint", "split", "threat", "epsilon", "custom", "panel")},
-        **{key: run[key] for key in ("metrics_backend", "seconds", "passes", "device")},
+        **{key: run[key] for key in ("metrics_backend", "seconds", "passes", "device", "finished", "reported")},
         "ranked": not reasons,
         "unranked_because": reasons,
         "flags": flags,

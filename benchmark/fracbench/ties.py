@@ -62,14 +62,17 @@ def p_values(entries: Sequence[Mapping[str, Sequence[Any]]], seed: int = 0) -> d
     return {(i, j): p_value(i, j) for j in range(len(entries)) for i in range(j)}
 
 
+def adjusted(p_values: Sequence[float]) -> list[float]:
+    """Each p corrected by Holm's step-down procedure, at most 1 (Holm 1979)."""
+    order = np.argsort(p_values, kind="stable")
+    corrected = np.empty(len(p_values))
+    corrected[order] = np.maximum.accumulate(np.asarray(p_values, float)[order] * np.arange(len(order), 0, -1))
+    return [min(1.0, float(p)) for p in corrected]
+
+
 def holm(p_values: Sequence[float], level: float = LEVEL) -> list[bool]:
-    """Which hypotheses Holm's step-down procedure rejects (Holm 1979)."""
-    rejected = [False] * len(p_values)
-    for rank, i in enumerate(np.argsort(p_values, kind="stable")):
-        if p_values[i] > level / (len(p_values) - rank):
-            break
-        rejected[i] = True
-    return rejected
+    """Which hypotheses Holm's procedure rejects."""
+    return [p <= level for p in adjusted(p_values)]
 
 
 def tie_groups(entries: Sequence[Mapping[str, Sequence[Any]]]) -> list[int]:

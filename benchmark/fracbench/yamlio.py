@@ -80,21 +80,29 @@ def _phrase(error: dict[str, Any], model: type[BaseModel]) -> str:
 
 def line_of(path: Path, *location: int | str) -> int:
     """The line of a key or list item in a YAML file that ``read`` accepts."""
-    node, _ = parse(path.read_text(encoding="utf-8"))
+    return line_in(path.read_text(encoding="utf-8"), *location)
+
+
+def line_in(text: str, *location: int | str) -> int:
+    node, _ = parse(text)
     return line_at(node, location) if node is not None else 1
 
 
-def _text(path: Path, what: str) -> str:
-    """What a file says; ``InputError`` for one that is too large, or hides something even in its comments."""
+def _content(path: Path) -> bytes:
+    """What a file holds, of one that is too large its beginning."""
     try:
         if path.exists() and not path.is_file():
             raise InputError(f"{path}: is no file")
         with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+            return file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
+
+
+def _text(content: bytes, path: Path, what: str) -> str:
+    """What they say; ``InputError`` where there are too many, or one hides something even in a comment."""
     if len(content) > MAX_BYTES:
         raise InputError(f"{path}: larger than {MAX_BYTES // 1024} KiB; this is no {what} file")
     try:
@@ -110,9 +118,14 @@ def _text(path: Path, what: str) -> str:
 
 def read(path: Path, model: type[M]) -> M:
     """Read and check a YAML file. Raises ``InputError`` with one ``file:line: fault`` line per fault."""
-    text = _text(path, model.__name__)
+    return checked(_content(path), path, model)
+
+
+def checked(content: bytes, path: Path, model: type[M]) -> M:
+    """Check what a YAML file holds, or would hold: ``path`` is what its faults are said of."""
+    text = _text(content, path, model.__name__)
     try:
-        node, content = parse(text)
+        node, said = parse(text)
     except yaml.YAMLError as error:
         mark, problem = getattr(error, "problem_mark", None), str(getattr(error, "problem", None) or error)
         if not isinstance(error, NotPlain):
@@ -121,10 +134,10 @@ def read(path: Path, model: type[M]) -> M:
         raise InputError(f"{path}:{mark.line + 1 if mark else 1}: {problem}") from None
     found = list(faults(node)) if node is not None else []
     if node is not None and not found:
-        if not isinstance(content, dict):
-            raise InputError(f"{path}:1: expected keys and values, found {type(content).__name__}")
+        if not isinstance(said, dict):
+            raise InputError(f"{path}:1: expected keys and values, found {type(said).__name__}")
         try:
-            return model.model_validate(content)
+            return model.model_validate(said)
         except ValidationError as error:
             found = sorted((line_at(node, e["loc"]), _phrase(dict(e), model)) for e in error.errors())
     lines = [f"{path}:{line}: {fault}" for line, fault in found[:MAX_FAULTS]]

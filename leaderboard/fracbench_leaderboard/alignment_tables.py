@@ -24,6 +24,15 @@ def attacks(row: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(attack for of in row["stability"].values() for attack in of))
 
 
+def conditions(row: Mapping[str, Any]) -> list[str]:
+    """``clean``, and every attack under which an explainer was scored."""
+    return list(dict.fromkeys(of for metrics in row["alignment"].values() for by in metrics.values() for of in by))
+
+
+def of_images(condition: str) -> str:
+    return "clean" if condition == "clean" else f"attacked by {condition}"
+
+
 def under(row: Mapping[str, Any], metric: str, attack: str) -> pd.DataFrame:
     """Scores on images that survived an attack and on those it flipped; an attack on explanations leaves the answer."""
     parts = {name: row["alignment_by_outcome"][name] for name in ("survived", "flipped")}

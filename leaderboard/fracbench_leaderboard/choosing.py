@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
 from fracbench.board import Board, whole
 from fracbench.errors import InputError
 
+from fracbench_leaderboard.addresses import board_name, name_of
 from fracbench_leaderboard.figures import COLOURED
+from fracbench_leaderboard.joint import METRIC
 
 
 def choose_board(board: Board) -> list[dict[str, Any]]:
@@ -18,30 +20,30 @@ def choose_board(board: Board) -> list[dict[str, Any]]:
         st.warning("Left out, since it cannot be read:")
         st.text(line)
     if board.in_progress:
-        st.info("In progress, not ranked yet:")
-        st.text("\n".join(board.in_progress))
+        with st.expander(f"In progress, not ranked yet: {len(board.in_progress)}"):
+            st.text("\n".join(board.in_progress))
     if not board.rows:
         st.subheader("No results yet")
         st.write("Evaluate the submissions, then reload this page:")
         st.code("fracbench run --all", language="sh")
         return []
-    names = {
-        f"{spec}, {split} split, data {fingerprint[:12]}, rules {rules[:8]}": (spec, split, fingerprint, rules)
-        for spec, split, fingerprint, rules in board.boards()
-    }
+    names = {board_name(of): of for of in board.boards()}
     options = sorted(names, key=lambda name: not name.startswith("phantom-v1, "))
     return board.of(names[st.selectbox("Benchmark and data", options, key="board", bind="query-params")])
 
 
 def by_name(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The rows of a board by what they are called where a reader chooses among them."""
-    return {f"{row['submission']}{' (trial)' if row['custom'] else ''}": row for row in rows}
+    return {name_of(row): row for row in rows}
 
 
 def choose_model(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The row of the model that the user chose, with all that is known of it."""
     named = by_name(rows)
-    row = named[st.selectbox("Model", list(named), key="model", bind="query-params")]
+    return whole_row(named[st.selectbox("Model", list(named), key="model", bind="query-params")])
+
+
+def whole_row(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with all that is known of it; the page stops where its results have changed meanwhile."""
     try:
         return whole(row)
     except InputError as error:
@@ -58,3 +60,12 @@ def some_of(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     words, first = f"Entries in the figure (of {len(named)})", list(named)[:COLOURED]
     chosen = st.multiselect(words, list(named), default=first, key="entries", bind="query-params")
     return [named[name] for name in chosen]
+
+
+def choose_metric(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """The alignment metric that the user chose; None where no row has been explained."""
+    metrics = list(dict.fromkeys(metric for row in rows for of in row["alignment"].values() for metric in of))
+    if not metrics:
+        return None
+    first = metrics.index(METRIC) if METRIC in metrics else 0
+    return st.selectbox("Metric", metrics, index=first, key="metric", bind="query-params")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import altair as alt
-import numpy as np
 import pandas as pd
-from PIL import Image
+
+from fracbench_leaderboard import joint
+from fracbench_leaderboard.joint import EVERY_ATTACK, PANEL
 
 COLOURS = {"ranked": "#0072B2", "control": "#D55E00", "unranked": "#999999"}
 SHAPES = {"ranked": "circle", "control": "triangle-up", "unranked": "square"}
+END_KEYS = ("value", "low", "high")
+APART = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # at most six pairs of four entries
+BLIND = ("random", "centre", "edges", "mean_mask")  # maps that look at no model
 COLOURED = 20  # entries that a figure tells apart or names
 
 
@@ -27,75 +30,106 @@ def colour_by_name() -> alt.Color:
     return alt.Color("name:N", title=None, scale=alt.Scale(scheme="tableau20"), legend=legend)
 
 
-def scatter(rows: Sequence[Mapping[str, Any]]) -> alt.LayerChart | None:
-    """Robust balanced accuracy against calibrated alignment, with 95 % intervals; None without points.
+def scatter(
+    rows: Sequence[Mapping[str, Any]],
+    attack: str = EVERY_ATTACK,
+    explainer: str = PANEL,
+    link: Callable[[Mapping[str, Any]], str] | None = None,
+) -> alt.LayerChart | None:
+    """Robust balanced accuracy against calibrated alignment, with intervals; None without points.
 
-    Of many only the first are named.
+    The line is the Pareto front of ranked entries. Of many only the first are named. A click opens ``link`` of a row.
     """
-    points = [
-        {
-            "name": row["submission"],
-            "kind": kind_of(row),
-            **{f"robust_{key}": row["robust"]["balanced_accuracy"][key] for key in ("value", "low", "high")},
-            **{f"alignment_{key}": row["calibrated_alignment"][key] for key in ("value", "low", "high")},
-        }
-        for row in rows
-        if row["robust"]["balanced_accuracy"]["value"] is not None and row["calibrated_alignment"]["value"] is not None
-    ]
+    points = []
+    for row in rows:
+        scores = {"robust": joint.robustness(row, attack), "alignment": joint.alignment(row, explainer)}
+        if all(score["value"] is not None for score in scores.values()):
+            numbers = {f"{name}_{key}": score[key] for name, score in scores.items() for key in END_KEYS}
+            points.append(
+                {"name": row["submission"], "kind": kind_of(row), "link": link(row) if link else "", **numbers}
+            )
     if not points:
         return None
     for place, point in enumerate(sorted(points[:COLOURED], key=lambda p: p["robust_value"])):
         point["side"] = place % 2
     base = alt.Chart(pd.DataFrame(points))
-    low, high = (
-        f([p["alignment_value"] for p in points] + [v for p in points if (v := p[f"alignment_{end}"]) is not None])
-        for f, end in ((min, "low"), (max, "high"))
-    )
+    bounds = [v for p in points for key in END_KEYS if (v := p[f"alignment_{key}"]) is not None]
     x = alt.X(
         "robust_value:Q",
-        title="robust balanced accuracy",
+        title="robust balanced accuracy" + (f" under {attack}" if attack != EVERY_ATTACK else ""),
         scale=alt.Scale(domain=[-0.1, 1.1], nice=False),
         axis=alt.Axis(values=[i / 10 for i in range(11)], format=".1f"),
     )
-    y = alt.Y("alignment_value:Q", title="calibrated alignment (rank accuracy)",
-              scale=alt.Scale(domain=[min(-0.05, low), max(0.5, high)]))  # fmt: skip
+    lines = _reference_lines(rows)
+    domain = [min(-0.05, *bounds), max(0.5, *bounds, *(line["y"] for line in lines if line["y"] <= 1))]
+    y = alt.Y("alignment_value:Q", title=f"calibrated alignment ({explainer})", scale=alt.Scale(domain=domain))
     kinds = list(COLOURS)
     colour = alt.Color("kind:N", scale=alt.Scale(domain=kinds, range=list(COLOURS.values())), title=None,
                        legend=alt.Legend(orient="bottom"))  # fmt: skip
     shape = alt.Shape("kind:N", scale=alt.Scale(domain=kinds, range=list(SHAPES.values())), title=None)
     across = base.mark_rule(opacity=0.55).encode(x="robust_low:Q", x2="robust_high:Q", y=y, color=colour)
     up = base.mark_rule(opacity=0.55).encode(x=x, y="alignment_low:Q", y2="alignment_high:Q", color=colour)
+    told = {"tooltip": ["name:N", alt.Tooltip("robust_value:Q", format=".3f"),
+                        alt.Tooltip("alignment_value:Q", format=".3f")]}  # fmt: skip
     marks = base.mark_point(filled=True, size=110, opacity=1).encode(
-        x=x, y=y, color=colour, shape=shape,
-        tooltip=["name:N", alt.Tooltip("robust_value:Q", format=".3f"), alt.Tooltip("alignment_value:Q", format=".3f")],
-    )  # fmt: skip
+        x=x, y=y, color=colour, shape=shape, **told, **({"href": "link:N"} if link else {})
+    )
     # neighbours along x have their names on different sides, so that close points stay legible
     sides = [base.transform_filter(f"datum.side == {side}").mark_text(dy=dy, fontSize=12, color="gray")
              for side, dy in enumerate((-14, 18))]  # fmt: skip
     above, below = (side.encode(x=x, y=y, text="name:N") for side in sides)
-    chance = alt.Chart(pd.DataFrame({"y": [0.0]})).mark_rule(strokeDash=[4, 4], color="gray").encode(y="y:Q")
-    return (chance + across + up + marks + above + below).properties(
-        height=380, description="Each entry's robust balanced accuracy and calibrated alignment with 95 % intervals"
+    horizontal = alt.Chart(pd.DataFrame(lines))
+    rules = horizontal.mark_rule(strokeDash=[4, 4], color="gray").encode(y="y:Q")
+    words = horizontal.mark_text(align="right", baseline="bottom", dx=-4, fontSize=11, color="gray").encode(
+        x=alt.datum(1.1), y="y:Q", text="words:N"
+    )
+    layers = [rules, words, *_front(points, x, y), across, up, marks, above, below]
+    return alt.LayerChart(layer=layers).properties(
+        height=420, description="Each entry's robust balanced accuracy and calibrated alignment with 95 % intervals"
     )
 
 
-def overlay(radiograph: bytes, mask: bytes | None, attributions: bytes | None) -> Image.Image:
-    """The radiograph with attributions in orange and the outline of the mask in blue, 384 px."""
-    base = np.asarray(Image.open(io.BytesIO(radiograph)).convert("L"), dtype=float)
-    colour = np.repeat(base[..., None], 3, axis=2)
-    if attributions is not None:
-        strength = np.asarray(Image.open(io.BytesIO(attributions)), dtype=float)[..., None] / 255
-        colour = colour * (1 - 0.7 * strength) + np.array([230, 120, 0]) * 0.7 * strength
-    picture = Image.fromarray(colour.clip(0, 255).astype(np.uint8)).resize((384, 384), Image.Resampling.NEAREST)
-    if mask is not None:
-        inside = np.asarray(Image.open(io.BytesIO(mask)).resize((384, 384), Image.Resampling.NEAREST)) > 127
-        padded = np.pad(inside, 1)
-        core = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-        pixels = np.asarray(picture).copy()
-        pixels[inside & ~core] = (86, 180, 233)
-        picture = Image.fromarray(pixels)
-    return picture
+def _front(points: Sequence[Mapping[str, Any]], x: Any, y: Any) -> list[alt.Chart]:
+    ranked = [point for point in points if point["kind"] == "ranked"]
+    best = [ranked[i] for i in joint.pareto([(p["robust_value"], p["alignment_value"]) for p in ranked])]
+    if len(best) < 2:
+        return []
+    step = alt.Chart(pd.DataFrame(best)).mark_line(interpolate="step-before", color="#009E73", opacity=0.6)
+    return [step.encode(x=x, y=y)]
 
 
-def enlarge(png: bytes) -> Image.Image:
-    return Image.open(io.BytesIO(png)).convert("L").resize((384, 384), Image.Resampling.NEAREST)
+def _reference_lines(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Chance, the reader, and the best map that knows no model, as all rows have them."""
+    found = [{"y": 0.0, "words": "chance"}]
+    known = {name: joint.alignment(rows[0], name)["value"] for name in (*BLIND, "reader")}
+    blind = {name: value for name in BLIND if (value := known[name]) is not None}
+    if blind:
+        best = max(blind, key=lambda name: blind[name])
+        found += [{"y": blind[best], "words": f"best blind map: {best}"}] if blind[best] > 0 else []
+    return found + ([{"y": known["reader"], "words": "reader"}] if known["reader"] is not None else [])
+
+
+def differences_chart(found: Sequence[Mapping[str, Any]]) -> alt.LayerChart | None:
+    """Paired differences with their intervals, a row for each score; None where none is defined."""
+    frame = pd.DataFrame(found)
+    frame = frame[frame.value.notna()].assign(entries=lambda of: of.one + " less " + of.other)
+    if frame.empty:
+        return None
+    base = alt.Chart(frame).encode(
+        y=alt.Y("score:N", title=None, sort=list(dict.fromkeys(frame.score)), axis=alt.Axis(labelLimit=200)),
+        yOffset=alt.YOffset("entries:N", scale=alt.Scale(padding=0.6)),
+        color=alt.Color("entries:N", title=None, scale=alt.Scale(range=list(APART)),
+                        legend=alt.Legend(orient="bottom", columns=1, labelLimit=600)),
+    )  # fmt: skip
+    bars = base.mark_rule(strokeWidth=3).encode(x=alt.X("low:Q", title="difference, 95 % interval"), x2="high:Q")
+    marks = base.mark_point(filled=True, size=80, opacity=1).encode(
+        x="value:Q", tooltip=["entries:N", "score:N", *(alt.Tooltip(f"{key}:Q", format="+.3f")
+                                                        for key in ("value", "low", "high")),
+                              alt.Tooltip("holm:Q", title="p, corrected", format=".4f"), "n:Q"],
+    )  # fmt: skip
+    nothing = alt.Chart(pd.DataFrame({"x": [0.0]})).mark_rule(strokeDash=[4, 4], color="gray").encode(x="x:Q")
+    pairs = frame.entries.nunique()
+    return (nothing + bars + marks).properties(
+        height=frame.score.nunique() * max(44, 16 + 16 * pairs) + 60,
+        description="Differences between entries in each score, with 95 % intervals",
+    )

@@ -1,26 +1,37 @@
-"""Reads the pictures of a row."""
+"""Reads what lies beside the summary of a row: pictures, tables and the run record."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import streamlit as st
 from fracbench.errors import InputError
+from fracbench.kept_rows import state_of
 from fracbench.png import pixels
 from fracbench.store import ResultFolder
+from fracbench.submission_schema import Submission
 from fracbench.text import WORD_PATTERN
+from pydantic import ValidationError
 
 TEXTS = ["image", "condition", "attack", "kind", "explainer"]
 COLUMNS = ["image", "label", "condition", "attack", "kind", "explainer", "png"]
 
+# what the pages read of each table
+COLUMNS_OF = {
+    "images": {"image", "label", "group", "annotated", "mask_area", "content", "metadata"},
+    "predictions": {"image", "threat", "epsilon", "attack", "part", "margin", "correct", "ladder"},
+    "alignment": {"image", "attack", "explainer", "grid", "hit"},
+}
 
-def read_gallery(row: dict[str, Any]) -> pd.DataFrame:
+
+def read_gallery(row: Mapping[str, Any]) -> pd.DataFrame:
     """The gallery of a row; empty where there is none, or none that ``run`` writes. ``of_image`` says what is drawn."""
-    path = Path(row["path"])
     try:
-        gallery = ResultFolder(path, row["submission"], path.name).gallery()
+        gallery = _folder(row).gallery()
     except InputError:
         return pd.DataFrame(columns=COLUMNS)
     nothing = pd.DataFrame(columns=COLUMNS)
@@ -33,10 +44,53 @@ def read_gallery(row: dict[str, Any]) -> pd.DataFrame:
     return gallery
 
 
+def read_run(row: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The run record of a row; None where it cannot be read. What it holds may come from a stranger."""
+    try:
+        return _folder(row).run()
+    except InputError:
+        return None
+
+
+def submission_of(run: Mapping[str, Any]) -> Submission | None:
+    """What the submission said of itself when it ran, checked again; None where it is not what a submission says."""
+    said = {name: run.get(name) for name in Submission.model_fields if name in run}
+    try:
+        return Submission.model_validate(said | {"name": run.get("submission")})
+    except ValidationError:
+        return None
+
+
+def read_tables(row: Mapping[str, Any], *names: str) -> dict[str, pd.DataFrame] | None:
+    """Tables of a row; None where one is missing or has not the columns that ``run`` writes."""
+    path = Path(row["path"])
+    return _tables(path, names, state_of(path))
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _tables(path: Path, names: Sequence[str], state: Any) -> dict[str, pd.DataFrame] | None:
+    try:
+        tables = {name: ResultFolder(path, "", path.name).table(name) for name in names}
+    except InputError:
+        return None
+    return tables if all(COLUMNS_OF[name] <= set(of) for name, of in tables.items()) else None
+
+
+def _folder(row: Mapping[str, Any]) -> ResultFolder:
+    path = Path(row["path"])
+    return ResultFolder(path, row["submission"], path.name)
+
+
 def of_image(gallery: pd.DataFrame, image: str) -> pd.DataFrame:
     """What a gallery has of one image, without what is no picture."""
     mine = gallery[gallery.image == image]
     return mine[[pixels(png) is not None for png in mine.png]]
+
+
+def picture(gallery: pd.DataFrame, condition: str, kind: str, explainer: str = "") -> bytes | None:
+    """One picture of one image; None where there is none."""
+    found = gallery[(gallery.condition == condition) & (gallery.kind == kind) & (gallery.explainer == explainer)]
+    return None if found.empty else bytes(found.iloc[0].png)
 
 
 def _is_text(value: object) -> bool:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+
+from fracbench_leaderboard import joint
+from fracbench_leaderboard.joint import EVERY_ATTACK, PANEL
 
 NOT_STATED = "not stated"
 
 
 def number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+    return "–" if value is None else f"{round(value, 3) + 0.0:.3f}"  # never -0.000
 
 
 def interval(score: Mapping[str, Any]) -> str:
@@ -43,31 +46,60 @@ def notes(row: Mapping[str, Any]) -> str:
     return "; ".join([*found, *(flag["text"] + (" (answered)" if flag["answered"] else "") for flag in row["flags"])])
 
 
-def ranking_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """One line per entry, ranked first."""
+def scores(row: Mapping[str, Any], attack: str = EVERY_ATTACK, explainer: str = PANEL) -> dict[str, joint.Score]:
+    """Every number of an entry that has an interval, by the name of its column."""
+    found = {
+        "Headline": row["headline"],
+        "Aligned sensitivity": row["factors"]["aligned_sensitivity"],
+        "Robust specificity": row["factors"]["robust_specificity"],
+        "Robust bal. acc.": joint.robustness(row, attack),
+        "Clean bal. acc.": row["clean"]["balanced_accuracy"],
+        "Calibrated alignment": joint.alignment(row, explainer),
+    }
+    return found | ({"Robust alignment": row["robust_alignment"]["attacked"]} if row["robust_alignment"] else {})
+
+
+def ranking_frame(
+    rows: Sequence[Mapping[str, Any]],
+    attack: str = EVERY_ATTACK,
+    explainer: str = PANEL,
+    show: Callable[[joint.Score], Mapping[str, Any]] | None = None,
+) -> pd.DataFrame:
+    """One line per entry, ranked first; of each score its columns are what ``show`` makes of it, by their endings.
+
+    Without ``show`` these are numbers: value, low and high.
+    """
+    show = show or (lambda of: {"": of["value"], " low": of["low"], " high": of["high"]})
     return pd.DataFrame(
         [
             {
-                "Rank": "–" if row["rank"] is None else str(row["rank"]),
-                "Tie group": "–" if row["tie_group"] is None else str(row["tie_group"]),
+                "Rank": row["rank"],
+                "Tie group": row["tie_group"],
                 "Name": row["submission"],
                 "Badges": badges(row),
-                "Headline": interval(row["headline"]),
-                "Aligned sensitivity [97.5 %]": interval(row["factors"]["aligned_sensitivity"]),
-                "Robust specificity [97.5 %]": interval(row["factors"]["robust_specificity"]),
-                "Robust bal. acc.": interval(row["robust"]["balanced_accuracy"]),
-                "Clean bal. acc.": interval(row["clean"]["balanced_accuracy"]),
-                "Calibrated alignment": interval(row["calibrated_alignment"]),
-                "Robust alignment": interval(row["robust_alignment"]["attacked"]) if row["robust_alignment"] else "",
+                **{name + end: of for name, score in scores(row, attack, explainer).items()
+                   for end, of in show(score).items()},
                 "n": f"{row['n']['annotated']} + {row['n']['normal']}",
                 "Unranked because": "; ".join(row["unranked_because"]),
                 "Notes": notes(row),
                 "Title": row["title"],
                 "Team": ", ".join(row["authors"]),
+                "Architecture": row["architecture"],
+                "Parameters": row["parameters"],
+                "Training": training_words(row),
+                "Seconds": row["seconds"],
+                "Passes": row["passes"]["forward"] + row["passes"]["backward"],
+                "Finished": row["finished"][:10],
             }
             for row in rows
         ]
-    )
+    )  # fmt: skip
+
+
+def training_words(row: Mapping[str, Any]) -> str:
+    """What a submission says of its training, in a few words."""
+    of = row["training"]
+    return ", ".join(word for word in (of["data"], of["recipe"], of["threat"]) if word)
 
 
 def explainer_table(row: Mapping[str, Any]) -> pd.DataFrame:

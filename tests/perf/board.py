@@ -115,7 +115,7 @@ def write_store(folder: Path, submissions: int) -> None:
     """``DRAWN`` different runs, each under many names."""
     of = job()
     cells = [cell_record(cell, EACH) for batch in range(len(of.batches)) for cell in of.cells(batch)]
-    fields = {"control": False, "authors": ["Perf"], "model": {}, "weights_sha256": None, "reported": {},
+    fields = {"control": False, "authors": ["Perf"], "model": {"name": "perf"}, "weights_sha256": None, "reported": {},
               "training": {"data": "phantom", "splits": [], "recipe": "", "threat": "", "hashes": None},
               "overlap": {"such_images": True, "by": "names", "images": None, "badge": ""}}  # fmt: skip
     here = environment(of, "cpu")
@@ -188,6 +188,15 @@ def peak(process: int) -> float:
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
+VIEWS = {
+    "ranking": "",
+    "robustness": "robustness",
+    "a model's card": "model",
+    "a model's robustness": "model?part=Robustness",
+    "a model's alignment": "model?part=Alignment",
+}
+
+
 def in_browser(folder: Path) -> dict[str, Any]:
     """Times of each page and of filters, and the memory of the server."""
     servers: list[subprocess.Popen[str]] = []
@@ -200,13 +209,18 @@ def in_browser(folder: Path) -> dict[str, Any]:
     times: dict[str, Any] = {}
     with served(start, "--submissions", folder, "--results", folder) as address, opened(address) as page:
         settle(page)
-        for view, path in (("ranking", ""), ("robustness", "robustness"), ("alignment", "alignment")):
+        for view, path in VIEWS.items():
             times[f"first paint, {view}"] = [painted(page, f"{address}/{path}") for _ in range(ROUNDS)]
             settle(page)
-            names = [f"entry-{100 + place}" for place in range(ROUNDS)]
-            times[f"another model, {view}"] = [filtered(page, "Model", name) for name in names]
+            if path.startswith("model"):
+                names = [f"entry-{100 + place}" for place in range(ROUNDS)]
+                times[f"another model, {view}"] = [filtered(page, "Model", name) for name in names]
         metrics = ("auc", "iou", "pointing_game", "top_k_intersection", "hit")
-        times["another metric, alignment"] = [filtered(page, "Metric", name) for name in metrics]
+        times["another metric, a model's alignment"] = [filtered(page, "Metric", name) for name in metrics]
+        page.goto(address)
+        settle(page)
+        under = ATTACKS[:ROUNDS]
+        times["under another attack, ranking"] = [filtered(page, "Robustness under", name) for name in under]
         times["server, MiB"] = [peak(servers[0].pid)]
     return times
 

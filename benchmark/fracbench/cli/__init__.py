@@ -8,7 +8,7 @@ import click
 
 from fracbench import __version__, quiet  # noqa: F401
 from fracbench.cli.attacking import attack
-from fracbench.cli.board import leaderboard, summarise
+from fracbench.cli.board import leaderboard, report, summarise
 from fracbench.cli.data import data_
 from fracbench.cli.doctoring import doctor
 from fracbench.cli.listing import list_, validate
@@ -28,5 +28,5 @@ def main() -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
-for command in (list_, init, validate, doctor, run, summarise, verify, leaderboard, data_, train, attack):
+for command in (list_, init, validate, doctor, run, summarise, verify, leaderboard, report, data_, train, attack):
     main.add_command(command)

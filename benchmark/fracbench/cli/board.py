@@ -86,3 +86,29 @@ def leaderboard(submissions: Path | None, results: Path | None, host: str, port:
     (launch,) = entry_points(group="fracbench.leaderboard", name="default")
     click.echo(f"leaderboard at http://{host}:{port} (stop with Ctrl-C)")
     launch.load()(folder, results, host, port)
+
+
+@click.command()
+@click.option("--benchmark", help="Only this benchmark spec.")
+@click.option("--submissions", type=FOLDER, help="Folder of submissions.")
+@click.option("--results", type=FOLDER, help="Folder of results, beside those in the submissions.")
+@click.option("--out", type=FOLDER, default=Path("report"), show_default=True, help="Folder for the files.")
+@shown
+def report(benchmark: str | None, submissions: Path | None, results: Path | None, out: Path) -> None:
+    """Write the ranking as one HTML page that needs nothing else, and as Markdown, CSV and LaTeX."""
+    from importlib.metadata import entry_points
+
+    from fracbench import specs
+    from fracbench.board import read_board
+
+    existing(submissions, results)
+    if benchmark is not None:
+        specs.load(benchmark)
+    board = read_board(*places(submissions, results), _shown)
+    for line in board.broken:
+        click.echo(f"left out: {line}", err=True)
+    if not any(benchmark in (None, row["spec"]) for row in board.rows):
+        raise InputError("there are no results to report; type: fracbench run --all")
+    (write,) = entry_points(group="fracbench.leaderboard", name="report")
+    for path in write.load()(board, out, benchmark):
+        click.echo(f"wrote {path}")

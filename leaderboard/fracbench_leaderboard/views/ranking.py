@@ -1,54 +1,39 @@
-"""The ranking: table, scatter, and one case to look at."""
+"""The ranking: filters, the table, and robustness against alignment."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import streamlit as st
 from fracbench.board import Board
 
-from fracbench_leaderboard.choosing import choose_model
-from fracbench_leaderboard.figures import enlarge, overlay, scatter
+from fracbench_leaderboard import filtering, joint, words
+from fracbench_leaderboard.addresses import link_to
+from fracbench_leaderboard.bars import interval_bar
+from fracbench_leaderboard.figures import scatter
+from fracbench_leaderboard.filtering import Filters
 from fracbench_leaderboard.frame import show_page
-from fracbench_leaderboard.reading import of_image, read_gallery
-from fracbench_leaderboard.table import badges, explainer_table, ranking_table
+from fracbench_leaderboard.offering import offer_figure, offer_table
+from fracbench_leaderboard.table import badges, ranking_frame
 
 ABOUT = "Fracture classifiers, ranked by whether they survive attack **and** look at the fracture."
-PICTURES = 5
-INPUTS = {"clean": "clean", "strongest": "strongest attempt"}
-TERMS = """
-- **Badges**: *control*, there to lose; *self-reported*, until `fracbench verify` has computed a sample again; what
-  its training data has in common with these images.
-- **Headline** (aligned robust accuracy): share of fractured-normal pairs handled right for the right reason,
-  the product of its two factors. A model that always says "fracture" scores 0.
-- **Tie group**: entries whose headline no test tells from that of the first in their group (label-swap permutation
-  over patients or groups, Holm's correction over all pairs at .05).
-- **Aligned sensitivity**: share of annotated fractured images that stay correct under every attack while the
-  explanation's peak lies on the fracture (within a tolerance), before and after the strongest attempt.
-- **Robust specificity**: share of normal images that stay correct under every attack. Both factors also count images
-  that third parties sent, which the robust balanced accuracy in the table leaves out; see the Robustness page.
-- **Calibrated alignment**: relevance rank accuracy on clean images, 0 at chance and 1 at the best a map of that
-  grid can reach, over the headline's explainers. The dashed line in the figure is chance.
-- **Robust alignment**, where it is measured: the same while an attack moves the explanation off the fracture and keeps
-  the answer; see the Alignment page.
-- Brackets are 95 % intervals (97.5 % for the two factors, so that the interval of their product holds at 95 %), by
-  bootstrap over patients or groups (Wilson's where successes, failures or groups are few).
-"""
+FIRST = ("Rank", "Tie group", "Name", "Badges", "Headline", "Aligned sensitivity", "Robust specificity",
+         "Robust bal. acc.", "Clean bal. acc.", "Calibrated alignment", "Robust alignment", "n",
+         "Unranked because")  # fmt: skip
+MORE = ("Notes", "Title", "Team", "Architecture", "Parameters", "Training", "Seconds", "Passes", "Finished")
+BAR = " interval"
+OWN = "By your weights"
 
 
 def show(submissions: Path, results: Path | None) -> None:
     """Draw the page from what lies in the results folders now."""
-    show_page("fracbench", _draw, TERMS, submissions, results, ABOUT)
+    show_page("fracbench", _draw, words.RANKING, submissions, results, ABOUT)
 
 
 def _draw(board: Board, rows: list[dict[str, Any]]) -> None:
-    _show_ranking(rows)
-    _show_case(rows)
-
-
-def _show_ranking(rows: list[dict[str, Any]]) -> None:
     first = rows[0]
     facts = (
         f"Threat model {first['threat']} at epsilon {first['epsilon']}; dataset {first['dataset']}; {_counts(rows)}. "
@@ -56,19 +41,84 @@ def _show_ranking(rows: list[dict[str, Any]]) -> None:
     st.text(facts + first["note"])  # text, not Markdown: what a result file says is never a link
     if any("not trained on such images" in badges(row) for row in rows):
         st.info("Rows with the badge 'not trained on such images' say how a model transfers, not how good it can be.")
-    table = ranking_table(rows)
-    # a column of which every cell is empty says nothing
-    filled = table.loc[:, table.map(bool).any()]
-    st.dataframe(filled, hide_index=True, column_config={"Badges": st.column_config.ListColumn(width="medium")})
+    filters, attack, explainer, columns = _choices(rows)
+    kept = [row for row in rows if filters.keeps(row)]
+    if len(kept) < len(rows):
+        st.caption(f"{len(kept)} of {len(rows)} entries are shown; ranks are those among all.")
+    if not kept:
+        st.write("No entry is left: take a filter back.")
+        return
+    _table(kept, attack, explainer, columns)
     st.subheader("Robustness and alignment")
-    chart = scatter(rows)
+    chart = scatter(kept, attack, explainer, link_to)
     if chart is None:
         st.write("No entry has both numbers.")
     else:
-        st.altair_chart(chart, width="stretch")
+        st.caption("A click on a point opens the model's page.")
+        offer_figure(chart, "robustness-and-alignment")
 
 
-def _counts(rows: list[dict[str, Any]]) -> str:
+def _choices(rows: Sequence[dict[str, Any]]) -> tuple[Filters, str, str, list[str]]:
+    """What the reader asks for: which entries, robustness under what, alignment of which maps, which columns."""
+    left, middle, right = st.columns([2, 1, 1])
+    words = left.text_input("Search", placeholder="name, title, team or architecture", key="search",
+                            bind="query-params")  # fmt: skip
+    attack = middle.selectbox("Robustness under", joint.attacks_of(rows), key="under", bind="query-params")
+    explainer = right.selectbox("Alignment of", joint.explainers_of(rows), key="maps", bind="query-params")
+    with st.expander("More filters, and columns"):
+        one, two, three, four = st.columns(4)
+        training = one.multiselect("Training", filtering.training_kinds(rows), key="training", bind="query-params")
+        kinds = filtering.architectures(rows)
+        architectures = two.multiselect("Architecture", kinds, key="architecture", bind="query-params")
+        most = three.number_input("Parameters at most, million", min_value=0.0, value=None, step=1.0, key="parameters",
+                                  bind="query-params")  # fmt: skip
+        since = four.date_input("Finished since", value=None, key="since", bind="query-params")
+        ranked = st.toggle("Ranked entries only", key="ranked", bind="query-params")
+        columns = st.multiselect("Columns", [*FIRST, *MORE], default=list(FIRST), key="columns", bind="query-params")
+    of = since if isinstance(since, date) else None
+    return Filters(words, tuple(training), tuple(architectures), most, of, ranked), attack, explainer, columns
+
+
+def _table(rows: Sequence[dict[str, Any]], attack: str, explainer: str, columns: Sequence[str]) -> None:
+    frame = ranking_frame(rows, attack, explainer, lambda score: {"": score["value"], BAR: interval_bar(score)})
+    whole = ranking_frame(rows, attack, explainer)
+    filled = [name for name in frame if frame[name].map(_says).any()]  # an empty column says nothing
+    frame["Name"] = [link_to(row) for row in rows]
+    if st.toggle("Order by weights of your own", key="own", bind="query-params"):
+        weight = st.slider("Weight of robustness against alignment, %", 0, 100, 50, 5, key="weight",
+                           bind="query-params") / 100  # fmt: skip
+        st.caption("This order is yours: the official rank is by the headline.")
+        for table in (frame, whole):
+            table.insert(0, OWN, [joint.weighted(row, weight, attack, explainer) for row in rows])
+        frame = frame.sort_values(OWN, ascending=False, na_position="last", kind="stable")
+        columns = [OWN, *columns]
+    shown = [part for name in columns for part in (name, name + BAR) if part in filled or part == OWN]
+    offer_table(frame, "ranking", whole=whole, config=_config(list(frame)), order=shown)
+
+
+def _config(names: Sequence[str]) -> dict[str, Any]:
+    kinds: dict[str, Any] = {
+        "Name": st.column_config.LinkColumn(display_text=r"model=([a-z0-9-]+)", pinned=True),
+        "Badges": st.column_config.ListColumn(width="medium"),
+        "Rank": st.column_config.NumberColumn(width=55, pinned=True),
+        "Tie group": st.column_config.NumberColumn(width=75),
+        "Parameters": st.column_config.NumberColumn(format="localized"),
+        "Passes": st.column_config.NumberColumn(format="localized"),
+        "Seconds": st.column_config.NumberColumn(format="%.0f"),
+        OWN: st.column_config.NumberColumn(format="%.3f", width="small"),
+    }
+    for name in names:
+        if name.endswith(BAR):
+            kinds[name] = st.column_config.ImageColumn(name.removesuffix(BAR) + ", interval", width=170)
+            kinds[name.removesuffix(BAR)] = st.column_config.NumberColumn(format="%.3f", width=105)
+    return kinds
+
+
+def _says(cell: object) -> bool:
+    return cell is not None and cell == cell and cell not in ("", [])
+
+
+def _counts(rows: Sequence[Mapping[str, Any]]) -> str:
     """What the rows were evaluated on; trial runs of different size share a table."""
     counts = [row["n"] for row in rows]
     if any(count != counts[0] for count in counts):
@@ -76,49 +126,3 @@ def _counts(rows: list[dict[str, Any]]) -> str:
     n = counts[0]
     fractured = f"{n['fractured']} fractured ({n['annotated']} annotated)"
     return f"{fractured} and {n['normal']} normal images in {n['groups']} groups"
-
-
-def _picture(gallery: pd.DataFrame, condition: str, kind: str, explainer: str = "") -> bytes | None:
-    found = gallery[(gallery.condition == condition) & (gallery.kind == kind) & (gallery.explainer == explainer)]
-    return None if found.empty else found.iloc[0].png
-
-
-@st.fragment
-def _show_case(rows: list[dict[str, Any]]) -> None:
-    st.subheader("One case")
-    columns = st.columns(4)
-    with columns[0]:
-        row = choose_model(rows)
-    gallery = read_gallery(row)
-    if gallery.empty:
-        st.write("This entry came without a gallery.")
-        return
-    labels = gallery.drop_duplicates("image").sort_values("label", ascending=False)
-    names = {f"{image} ({'fracture' if label else 'normal'})": image
-             for image, label in zip(labels.image, labels.label, strict=True)}  # fmt: skip
-    image = names[columns[1].selectbox("Image", list(names), key="image", bind="query-params")]
-    mine = of_image(gallery, image)
-    if mine.empty:
-        st.write("None of these pictures can be drawn.")
-        return
-    conditions = [c for c in INPUTS if c in set(mine.condition)]
-    condition = columns[2].selectbox(
-        "Input", conditions, key="input", bind="query-params", format_func=INPUTS.__getitem__
-    )
-    maps = mine[(mine.condition == condition) & (mine.kind == "attributions")].explainer.tolist()
-    explainer = columns[3].selectbox("Explainer", maps or ["none"], key="explainer", bind="query-params")
-    radiograph, mask = _picture(mine, condition, "radiograph"), _picture(mine, "clean", "mask")
-    attributions = _picture(mine, condition, "attributions", explainer)
-    shown = [("radiograph", radiograph), ("annotated fracture", mask), (f"{explainer} map", attributions)]
-    if condition == "strongest":
-        attack = mine[mine.condition == "strongest"].attack.iloc[0]
-        shown.append((f"perturbation by {attack} (grey = none, black and white = epsilon)",
-                      _picture(mine, condition, "perturbation")))  # fmt: skip
-    pictures = [(caption, enlarge(png)) for caption, png in shown if png is not None]
-    if radiograph is not None:
-        words = "map in orange, outline of the annotated fracture in blue"
-        pictures.append((words, overlay(radiograph, mask, attributions)))
-    for panel, (caption, picture) in zip(st.columns(PICTURES), pictures, strict=False):
-        panel.image(picture, caption=caption, width="stretch")
-    st.text(f"All explainers of {row['submission']} on clean fractured images")
-    st.dataframe(explainer_table(row), hide_index=True)

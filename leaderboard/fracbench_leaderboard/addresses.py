@@ -1,0 +1,25 @@
+"""What boards and rows are called where a reader chooses among them, and the addresses of pages about them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from fracbench.summary import board_of
+
+
+def board_name(board: tuple[str, ...]) -> str:
+    """A board as a reader chooses it."""
+    spec, split, fingerprint, rules = board
+    return f"{spec}, {split} split, data {fingerprint[:12]}, rules {rules[:8]}"
+
+
+def name_of(row: Mapping[str, Any]) -> str:
+    """A row as a reader chooses it among those of its board."""
+    return f"{row['submission']}{' (trial)' if row['custom'] else ''}"
+
+
+def link_to(row: Mapping[str, Any], page: str = "model") -> str:
+    """The address of a page about this row, from any other page."""
+    return f"{page}?" + urlencode({"board": board_name(board_of(row)), "model": name_of(row)})

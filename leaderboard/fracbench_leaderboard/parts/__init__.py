@@ -1,0 +1,1 @@
+"""What the model page shows, each part a file of its own."""

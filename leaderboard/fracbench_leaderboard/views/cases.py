@@ -1,0 +1,154 @@
+"""Case by case: the radiograph, what was marked, where the model looks, before and under attack."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+from fracbench.board import Board
+
+from fracbench_leaderboard import words
+from fracbench_leaderboard.cases import OUTCOMES, SIZES, cases_of
+from fracbench_leaderboard.choosing import choose_model
+from fracbench_leaderboard.frame import show_page
+from fracbench_leaderboard.offering import offer_table
+from fracbench_leaderboard.pictures import COLOUR_MAPS, amplified, enlarge, outlined, overlay
+from fracbench_leaderboard.reading import of_image, picture, read_gallery, read_tables
+from fracbench_leaderboard.table import number
+
+COLUMNS = 4  # pictures beside each other
+HITS = ("hit", "not hit")
+CONDITIONS = {"clean": "clean", "strongest": "under attack"}
+
+
+def show(submissions: Path, results: Path | None) -> None:
+    """Draw the page from what lies in the results folders now."""
+    show_page("Cases", _draw, words.CASES, submissions, results)
+
+
+@st.fragment
+def _draw(board: Board, rows: list[dict[str, Any]]) -> None:
+    row = choose_model(rows)
+    gallery, cases = read_gallery(row), cases_of(row)
+    if gallery.empty or cases is None:
+        st.write("This entry came without a gallery, or its tables cannot be read.")
+        return
+    kept = _filtered(cases)
+    if kept.empty:
+        st.write("No case is left: take a filter back.")
+        return
+    image = _choose_image(kept)
+    mine = of_image(gallery, image)
+    if picture(mine, "clean", "radiograph") is None:
+        st.write("None of these pictures can be drawn.")
+        return
+    line = kept.loc[image]
+    _facts(line)
+    _pictures(row, mine, image, line)
+    with st.expander("All cases of this entry that have pictures"):
+        offer_table(kept.reset_index(), f"{row['submission']}-cases")
+
+
+def _filtered(cases: pd.DataFrame) -> pd.DataFrame:
+    """What the reader asks for, the lowest margin first."""
+    one, two, three = st.columns(3)
+    outcomes = one.multiselect("Outcome", OUTCOMES, key="outcome", bind="query-params")
+    sizes = two.multiselect("Lesion size (thirds)", SIZES, key="size", bind="query-params")
+    hits = three.multiselect("Peak on the fracture, clean", HITS, key="hit", bind="query-params")
+    kept = cases[cases.outcome.isin(outcomes)] if outcomes else cases
+    kept = kept[kept["size"].isin(sizes)] if sizes else kept
+    if len(hits) == 1:
+        half = kept.hit >= 0.5
+        kept = kept[half if hits == ["hit"] else ~half & kept.hit.notna()]
+    return kept
+
+
+def _choose_image(cases: pd.DataFrame) -> str:
+    """The image that the reader looks at, among those kept, with buttons to the one before and after it."""
+    names = list(cases.index)
+
+    def named(image: str) -> str:
+        line = cases.loc[image]
+        truth = "fracture" if line.label else "normal"
+        return f"{names.index(image) + 1} of {len(names)}: {image} ({truth}, {line.outcome})"
+
+    # the address holds the image itself, which stays the same whatever is filtered; a bound widget would hold its label
+    asked = st.session_state.get("case", st.query_params.get("image"))
+    st.session_state["case"] = asked if asked in names else names[0]
+    place = names.index(st.session_state["case"])
+
+    def go(to: int) -> None:
+        st.session_state["case"] = names[to]
+
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.button("Previous", on_click=go, args=(max(0, place - 1),), disabled=place == 0)
+        image = str(st.selectbox("Case, worst first", names, key="case", format_func=named))
+        st.button("Next", on_click=go, args=(min(place + 1, len(names) - 1),), disabled=place == len(names) - 1)
+    st.query_params["image"] = image
+    return image
+
+
+def _facts(case: Any) -> None:
+    truth = "fracture" if case.label else "normal"
+    answered = {True: truth, False: "normal" if case.label else "fracture"}
+    lines = [f"Truth: {truth}. Without an attack: {answered[bool(case.margin > 0)]}, margin {case.margin:+.2f}."]
+    if case.attacked == case.attacked:
+        lines.append(f"Under the strongest attack ({case.attack}): {answered[bool(case.attacked > 0)]}, "
+                     f"margin {case.attacked:+.2f}. Outcome: {case.outcome}.")  # fmt: skip
+    if case.label and case.hit == case.hit:
+        after = "" if case.hit_attacked != case.hit_attacked else f", {case.hit_attacked:.2f} under that attack"
+        lines.append(f"Share of the headline's explainers whose peak lies on the fracture: {case.hit:.2f}{after}. "
+                     f"The fracture is {case.area:.1%} of the picture ({case['size']} third).")  # fmt: skip
+    st.text("\n".join(lines))
+
+
+def _pictures(row: dict[str, Any], mine: pd.DataFrame, image: str, line: Any) -> None:
+    names = list(dict.fromkeys(mine[mine.kind == "attributions"].explainer))
+    one, two, three, four = st.columns(4)
+    chosen = one.multiselect("Explainers", names, default=[name for name in row["panel"] if name in names][:2],
+                             max_selections=4, key="explainers", bind="query-params")  # fmt: skip
+    opacity = two.slider("Opacity, %", 0, 100, 70, 5, key="opacity", bind="query-params") / 100
+    colours = three.selectbox("Colour map", list(COLOUR_MAPS), key="colours", bind="query-params")
+    factor = four.select_slider("Perturbation, times", [1, 2, 4, 8], value=1, key="times", bind="query-params")
+    mask = picture(mine, "clean", "mask")
+    for condition, words_of in CONDITIONS.items():
+        radiograph = picture(mine, condition, "radiograph")
+        if radiograph is None:
+            continue
+        attack = mine[mine.condition == condition].attack.iloc[0]
+        by = "" if condition == "clean" else f" by {attack}"
+        st.subheader(f"{words_of.capitalize()}{by}")
+        shown = [("radiograph", enlarge(radiograph))]
+        if mask is not None and condition == "clean" and line.label:
+            shown.append(("outline of the annotated fracture", outlined(enlarge(radiograph).convert("RGB"), mask)))
+        if (change := picture(mine, condition, "perturbation")) is not None:
+            told = f"perturbation x {factor} (grey: none; at x 1 black and white: epsilon)"
+            shown.append((told, amplified(change, factor)))
+        for name in chosen:
+            if (maps := picture(mine, condition, "attributions", name)) is not None:
+                shown.append((name, overlay(radiograph, mask, maps, opacity, colours)))
+        for start in range(0, len(shown), COLUMNS):
+            for column, (caption, drawn) in zip(st.columns(COLUMNS), shown[start : start + COLUMNS], strict=False):
+                column.image(drawn, caption=caption, alt=caption, width="stretch")
+    scores = _scores(row, image, names)
+    if scores is not None:
+        st.subheader("Scores of its maps")
+        offer_table(scores, f"{row['submission']}-{image}-scores")
+
+
+def _scores(row: dict[str, Any], image: str, names: list[str]) -> pd.DataFrame | None:
+    """Every metric of the clean map and of the one under the strongest attack; None for normal images."""
+    tables = read_tables(row, "alignment")
+    if tables is None:
+        return None
+    mine = tables["alignment"][tables["alignment"].image == image]
+    metrics = [name for of in row["alignment"].values() for name in of]
+    columns = [name for name in dict.fromkeys([*metrics, "hit"]) if name in mine]
+    mine = mine[mine.explainer.isin(names)].dropna(subset=["hit"])
+    if mine.empty:
+        return None
+    lines = [{"Explainer": of.explainer, "Input": of.attack, **{name: number(getattr(of, name)) for name in columns}}
+             for of in mine.itertuples()]  # fmt: skip
+    return pd.DataFrame(lines)

@@ -1,0 +1,159 @@
+"""What the pages compute themselves: filters, the Pareto front, cases, twins and definitions."""
+
+from __future__ import annotations
+
+import base64
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+from fracbench import alignment
+from fracbench.board import read_board, whole
+from fracbench_leaderboard import joint
+from fracbench_leaderboard.bars import interval_bar
+from fracbench_leaderboard.cases import cases_of, disagreements
+from fracbench_leaderboard.definitions import DEFINITIONS, drawing, example
+from fracbench_leaderboard.filtering import Filters, training_kind
+from fracbench_leaderboard.offering import aligned
+from fracbench_leaderboard.pictures import coloured
+from fracbench_leaderboard.relation import Relation, relation, sentence, twins
+from fracbench_leaderboard.table import number
+from test_printing import board
+
+
+@cache
+def ranked() -> dict[str, Any]:
+    return next(of for of in board().rows if of["rank"])
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    return ranked() | changes
+
+
+def test_a_point_is_on_the_front_when_nobody_beats_it() -> None:
+    points = [(0.9, 0.1), (0.5, 0.5), (0.5, 0.4), (0.1, 0.9), (0.1, 0.9), (0.05, 0.9)]
+    assert joint.pareto(points) == [0, 1, 3, 4]
+    assert joint.pareto([]) == []
+
+
+def test_weights_go_from_one_number_to_the_other() -> None:
+    of = row()
+    robust, aligned_score = joint.robustness(of)["value"], joint.alignment(of)["value"]
+    assert joint.weighted(of, 1) == robust and joint.weighted(of, 0) == aligned_score
+    assert joint.weighted(of, 0.5) == pytest.approx((robust + aligned_score) / 2)
+    assert joint.weighted(of, 0.5, explainer="nothing") is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "kept"),
+    [
+        (Filters(), True),
+        (Filters(words="RESNET a-name"), True),
+        (Filters(words="resnet other"), False),
+        (Filters(training=["standard"]), True),
+        (Filters(training=["adversarial"]), False),
+        (Filters(architectures=["resnet18"]), True),
+        (Filters(architectures=["vit"]), False),
+        (Filters(most_parameters=1), True),
+        (Filters(most_parameters=0.1), False),
+        (Filters(since=date(2026, 1, 2)), True),
+        (Filters(since=date(2026, 1, 3)), False),
+        (Filters(ranked=True), True),
+    ],
+)
+def test_a_filter_keeps_what_it_says(asked: Filters, kept: bool) -> None:
+    assert asked.keeps(row(parameters=300_000)) == kept
+    assert not Filters(ranked=True).keeps(row(rank=None))
+
+
+def test_a_stated_threat_makes_a_training_adversarial() -> None:
+    kinds = [
+        training_kind(row(training={"data": "d", "recipe": "r", "threat": threat})) for threat in ("linf 1/255", None)
+    ]
+    assert kinds == ["adversarial", "standard"] and training_kind(row(trained_on="not stated")) == "not stated"
+
+
+def test_a_bar_spans_its_interval_on_one_scale() -> None:
+    bar = interval_bar({"value": 0.5, "low": 0.25, "high": 1.0})
+    svg = ElementTree.fromstring(base64.b64decode(bar.split(",")[1]))
+    scale, interval = (of for of in svg if of.tag.endswith("line"))
+    left, right = (float(scale.get(end) or 0) for end in ("x1", "x2"))
+    assert float(interval.get("x1") or 0) == pytest.approx(left + (right - left) / 4, abs=0.1)
+    assert float(interval.get("x2") or 0) == right
+    assert interval_bar({"value": 0.5, "low": None, "high": None}) == interval_bar({"value": None}) == ""
+
+
+def test_numbers_stand_on_the_right_and_words_on_the_left() -> None:
+    frame = pd.DataFrame({"a": ["0.1 [0.0, 0.2]", "–"], "b": ["x", "1"], "c": [1, 2], "d": ["8 + 8", "1/4 (n = 2)"]})
+    assert set(aligned(frame)) == {"a", "d"} and aligned(frame[:0]) == {}
+    assert number(-0.0001) == "0.000" and number(None) == "–"
+
+
+def test_cases_say_what_the_tables_say(smoke: Path) -> None:
+    rows = {of["submission"]: whole(of) for of in read_board(smoke / "none", smoke).rows}
+    found = {name: cases_of(of) for name, of in rows.items()}
+    constant = found["always-fracture"]
+    assert constant is not None
+    assert set(constant.outcome[constant.label == 0]) == {"false alarm"} and "missed" not in set(constant.outcome)
+    of = rows["phantom-resnet-standard"]
+    cases = found["phantom-resnet-standard"]
+    assert cases is not None and len(cases) == 16 and cases.margin.is_monotonic_increasing
+    clean, robust = of["clean"]["balanced_accuracy"]["value"], of["robust"]["balanced_accuracy"]["value"]
+    right = ~cases.outcome.isin(["missed", "false alarm"])
+    assert right.groupby(cases.label).mean().mean() == pytest.approx(clean)
+    assert (cases.outcome == "survived").groupby(cases.label).mean().mean() == pytest.approx(robust)
+    assert cases["size"][cases.label == 1].value_counts().max() <= 3 and set(cases["size"][cases.label == 0]) == {""}
+    apart = disagreements({name: of for name, of in found.items() if of is not None})
+    assert not apart.empty and apart.gap.is_monotonic_decreasing
+    assert disagreements({"a": cases, "b": cases}).empty
+
+
+def entries(pairs: list[tuple[float, float]]) -> list[dict[str, Any]]:
+    return [row(robust={"balanced_accuracy": {"value": one, "low": one, "high": one}},
+                calibrated_alignment={"value": other, "low": other, "high": other, "n": 9})
+            for one, other in pairs]  # fmt: skip
+
+
+def test_a_relation_is_found_where_there_is_one_and_the_words_follow_the_numbers() -> None:
+    grows = relation(entries([(i / 10, i / 20) for i in range(9)]))
+    falls = relation(entries([(i / 10, -i / 20) for i in range(9)]))
+    assert grows.rho == pytest.approx(1) and falls.rho == pytest.approx(-1) and grows.p is not None and grows.p < 0.001
+    assert "are better aligned" in sentence(grows) and "are worse aligned" in sentence(falls)
+    few, alike = relation(entries([(0.1, 0.2)] * 3)), relation(entries([(0.1, i / 9) for i in range(6)]))
+    assert (few.rho, alike.rho) == (None, None) and "too few" in sentence(few)
+    assert sentence(Relation(9, 0.4, 0.3)).startswith("No relation")
+
+
+def test_a_relation_of_chance_is_rarely_found() -> None:
+    rng = np.random.default_rng(0)
+    found = [relation(entries([(a, b) for a, b in rng.random((8, 2))])).p for _ in range(40)]
+    assert sum(p is not None and p < 0.05 for p in found) <= 5
+
+
+def test_twins_differ_in_adversarial_training_alone() -> None:
+    plain = row(submission="plain")
+    robust = row(submission="robust", training={"data": "phantom", "recipe": "pgd-at", "threat": "linf 1/255"})
+    larger = {**robust, "submission": "larger", "parameters": 10}
+    assert [(a["submission"], b["submission"]) for a, b in twins([plain, robust, larger])] == [("plain", "robust")]
+
+
+def test_pictures_of_scores_show_the_very_scores() -> None:
+    """What the page About draws is what the benchmark computes on the same map and mask."""
+    import torch
+
+    values, mask = example()
+    given = torch.from_numpy(values).float()[None], torch.from_numpy(mask)[None]
+    scores = alignment.score(*given)
+    for name in set(scores) & set(DEFINITIONS):
+        assert drawing(name)[1] == pytest.approx(float(scores[name]), abs=0.02), name
+    assert {"pointing_game", "relevance_rank_accuracy", "iou", "auc"} <= set(scores)
+
+
+def test_a_colour_map_goes_from_its_first_colour_to_its_last() -> None:
+    ends = coloured(np.array([0.0, 1.0]), "viridis")
+    assert ends.tolist() == [[68, 1, 84], [253, 231, 37]]
