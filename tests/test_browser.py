@@ -123,6 +123,20 @@ def test_from_the_ranking_to_a_model_to_its_cases_and_back_by_address(smoke: Pat
         page.wait_for_selector("text=1 of 4 entries are shown")
 
 
+def test_a_click_on_a_point_shows_the_way_to_its_model(board: str) -> None:
+    with opened(board, width=1280) as page:
+        page.wait_for_selector("text=Robustness and alignment")
+        settle(page)
+        point = page.locator("[data-testid=stVegaLiteChart] path[aria-roledescription=point]").first
+        point.scroll_into_view_if_needed()
+        point.click(force=True)
+        way = page.get_by_role("link", name=re.compile("^Open "))
+        name = way.inner_text().removeprefix("Open ")
+        way.click()
+        expect(page.locator("h1")).to_have_text("Model")
+        expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
+
+
 def test_own_weights_order_the_table_and_leave_the_rank(smoke: Path, board: str) -> None:
     with opened(f"{board}/?own=true&weight=0", width=2400) as page:
         page.wait_for_selector("text=This order is yours")

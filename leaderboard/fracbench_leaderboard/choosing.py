@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 from fracbench.board import Board, whole
 from fracbench.errors import InputError
+from fracbench.summary import board_of
 
 from fracbench_leaderboard.addresses import board_name, name_of
 from fracbench_leaderboard.figures import COLOURED
@@ -69,3 +70,15 @@ def choose_metric(rows: Sequence[Mapping[str, Any]]) -> str | None:
         return None
     first = metrics.index(METRIC) if METRIC in metrics else 0
     return st.selectbox("Metric", metrics, index=first, key="metric", bind="query-params")
+
+
+def way_to_clicked(clicked: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> None:
+    """A link to the page of the model whose point was clicked on.
+
+    Streamlit itself goes to no page whose address says what a widget of this one is bound to.
+    """
+    names = {str(point.get("name")) for point in clicked}
+    for row in rows:
+        if row["submission"] in names:
+            place = [("board", board_name(board_of(row))), ("model", name_of(row))]
+            st.page_link(st.session_state["pages"]["model"], label=f"Open {row['submission']}", query_params=place)

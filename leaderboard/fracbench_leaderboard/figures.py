@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
@@ -13,6 +13,7 @@ from fracbench_leaderboard.joint import EVERY_ATTACK, PANEL
 
 COLOURS = {"ranked": "#0072B2", "control": "#D55E00", "unranked": "#999999"}
 SHAPES = {"ranked": "circle", "control": "triangle-up", "unranked": "square"}
+CLICKED = "clicked"
 END_KEYS = ("value", "low", "high")
 APART = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # at most six pairs of four entries
 BLIND = ("random", "centre", "edges", "mean_mask")  # maps that look at no model
@@ -34,20 +35,19 @@ def scatter(
     rows: Sequence[Mapping[str, Any]],
     attack: str = EVERY_ATTACK,
     explainer: str = PANEL,
-    link: Callable[[Mapping[str, Any]], str] | None = None,
+    clickable: bool = False,
 ) -> alt.LayerChart | None:
     """Robust balanced accuracy against calibrated alignment, with intervals; None without points.
 
-    The line is the Pareto front of ranked entries. Of many only the first are named. A click opens ``link`` of a row.
+    The line is the Pareto front of ranked entries. Of many only the first are named. Where it is ``clickable``, a click
+    chooses an entry under ``CLICKED``.
     """
     points = []
     for row in rows:
         scores = {"robust": joint.robustness(row, attack), "alignment": joint.alignment(row, explainer)}
         if all(score["value"] is not None for score in scores.values()):
             numbers = {f"{name}_{key}": score[key] for name, score in scores.items() for key in END_KEYS}
-            points.append(
-                {"name": row["submission"], "kind": kind_of(row), "link": link(row) if link else "", **numbers}
-            )
+            points.append({"name": row["submission"], "kind": kind_of(row), **numbers})
     if not points:
         return None
     for place, point in enumerate(sorted(points[:COLOURED], key=lambda p: p["robust_value"])):
@@ -71,9 +71,9 @@ def scatter(
     up = base.mark_rule(opacity=0.55).encode(x=x, y="alignment_low:Q", y2="alignment_high:Q", color=colour)
     told = {"tooltip": ["name:N", alt.Tooltip("robust_value:Q", format=".3f"),
                         alt.Tooltip("alignment_value:Q", format=".3f")]}  # fmt: skip
-    marks = base.mark_point(filled=True, size=110, opacity=1).encode(
-        x=x, y=y, color=colour, shape=shape, **told, **({"href": "link:N"} if link else {})
-    )
+    marks = base.mark_point(filled=True, size=110, opacity=1).encode(x=x, y=y, color=colour, shape=shape, **told)
+    if clickable:
+        marks = marks.add_params(alt.selection_point(name=CLICKED, fields=["name"]))
     # neighbours along x have their names on different sides, so that close points stay legible
     sides = [base.transform_filter(f"datum.side == {side}").mark_text(dy=dy, fontSize=12, color="gray")
              for side, dy in enumerate((-14, 18))]  # fmt: skip

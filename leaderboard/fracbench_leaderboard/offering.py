@@ -56,13 +56,19 @@ def aligned(frame: pd.DataFrame) -> dict[Any, Any]:
     return {key: numeric for key, (_, cells) in found if len(cells) and cells.map(is_number).all()}
 
 
-def offer_figure(chart: Any, name: str) -> None:
-    """Show a figure with buttons below it that download it."""
-    st.altair_chart(chart, width="stretch")  # its description says what it shows
+def offer_figure(chart: Any, name: str, clicked: str | None = None) -> list[dict[str, Any]]:
+    """Show a figure with buttons below it that download it; what the reader chose by its parameter ``clicked``."""
+    chosen: list[dict[str, Any]] = []
+    if clicked is None:
+        st.altair_chart(chart, width="stretch")  # its description says what it shows
+    else:
+        event = st.altair_chart(chart, width="stretch", on_select="rerun", selection_mode=clicked, key=f"{name}-figure")
+        chosen = list(event["selection"].get(clicked, []))
     with st.container(horizontal=True, gap="small"):
         for kind, mime in (("SVG", "image/svg+xml"), ("PNG", "image/png")):
             st.download_button(kind, partial(drawn, chart, kind.lower()), f"{name}.{kind.lower()}", mime,
                                key=f"{name}-{kind}", type="tertiary", on_click="ignore")  # fmt: skip
+    return chosen
 
 
 def _parquet(frame: pd.DataFrame) -> bytes:

@@ -9,8 +9,8 @@ import streamlit as st
 from fracbench.board import Board
 
 from fracbench_leaderboard import words
-from fracbench_leaderboard.addresses import link_to
-from fracbench_leaderboard.figures import scatter
+from fracbench_leaderboard.choosing import way_to_clicked
+from fracbench_leaderboard.figures import CLICKED, scatter
 from fracbench_leaderboard.frame import show_page
 from fracbench_leaderboard.offering import offer_figure, offer_table
 from fracbench_leaderboard.relation import LIMITS, Relation, relation, sentence, twin_table, twins
@@ -30,9 +30,9 @@ def _draw(board: Board, rows: list[dict[str, Any]]) -> None:
     found: Relation = relation(ranked)
     st.subheader("Across entries")
     st.text(sentence(found))
-    chart = scatter(ranked, link=link_to)
+    chart = scatter(ranked, clickable=True)
     if chart is not None:
-        offer_figure(chart, "robustness-and-alignment")
+        way_to_clicked(offer_figure(chart, "robustness-and-alignment", CLICKED), ranked)
     st.subheader("Twins")
     pairs = twins(ranked)
     if pairs:

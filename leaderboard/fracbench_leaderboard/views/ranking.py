@@ -13,7 +13,8 @@ from fracbench.board import Board
 from fracbench_leaderboard import filtering, joint, words
 from fracbench_leaderboard.addresses import link_to
 from fracbench_leaderboard.bars import interval_bar
-from fracbench_leaderboard.figures import scatter
+from fracbench_leaderboard.choosing import way_to_clicked
+from fracbench_leaderboard.figures import CLICKED, scatter
 from fracbench_leaderboard.filtering import Filters
 from fracbench_leaderboard.frame import show_page
 from fracbench_leaderboard.offering import offer_figure, offer_table
@@ -50,12 +51,12 @@ def _draw(board: Board, rows: list[dict[str, Any]]) -> None:
         return
     _table(kept, attack, explainer, columns)
     st.subheader("Robustness and alignment")
-    chart = scatter(kept, attack, explainer, link_to)
+    chart = scatter(kept, attack, explainer, clickable=True)
     if chart is None:
         st.write("No entry has both numbers.")
     else:
-        st.caption("A click on a point opens the model's page.")
-        offer_figure(chart, "robustness-and-alignment")
+        st.caption("A click on a point shows the way to the model's page.")
+        way_to_clicked(offer_figure(chart, "robustness-and-alignment", CLICKED), kept)
 
 
 def _choices(rows: Sequence[dict[str, Any]]) -> tuple[Filters, str, str, list[str]]:
