@@ -43,8 +43,7 @@ def sums_of(run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame], row: Map
     predictions = tables["predictions"]
     clean = predictions[predictions.attack == "clean"].set_index("image").correct.reindex(images.index)
     clean = clean.fillna(False).astype(bool)
-    attacked = robust_scores.under(predictions, run["threat"], parse_epsilon(run["epsilon"]))
-    attacked = attacked[~robust_scores.of_third_parties(attacked) & (attacked.part == "")]
+    attacked = robust_scores.whole_attacks(predictions, run["threat"], parse_epsilon(run["epsilon"]))
     robust = robust_scores.worst_case(attacked, images, clean)
     found = {"headline": per_group(row["contributions"])}
     for name, correct in (("clean", clean), ("robust", robust)):

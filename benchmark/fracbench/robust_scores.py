@@ -21,6 +21,12 @@ def under(predictions: pd.DataFrame, norm: str, epsilon: float) -> pd.DataFrame:
     return predictions[there & ~predictions.ladder]
 
 
+def whole_attacks(predictions: pd.DataFrame, norm: str, epsilon: float) -> pd.DataFrame:
+    """Of these the rows of whole attacks of the benchmark: no part of an ensemble, nothing that third parties sent."""
+    attacked = under(predictions, norm, epsilon)
+    return attacked[~of_third_parties(attacked) & (attacked.part == "")]
+
+
 def balanced(correct: pd.Series, images: pd.DataFrame) -> dict[str, Any]:
     """Balanced accuracy with an interval, the mean of its halves' bounds at 97.5 % each, and the halves."""
     halves = {

@@ -20,6 +20,11 @@ def name_of(row: Mapping[str, Any]) -> str:
     return f"{row['submission']}{' (trial)' if row['custom'] else ''}"
 
 
-def link_to(row: Mapping[str, Any], page: str = "model") -> str:
-    """The address of a page about this row, from any other page."""
-    return f"{page}?" + urlencode({"board": board_name(board_of(row)), "model": name_of(row)})
+def query_of(row: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the address of a page about this row holds."""
+    return [("board", board_name(board_of(row))), ("model", name_of(row))]
+
+
+def link_to(row: Mapping[str, Any]) -> str:
+    """The address of the model page about this row, from any other page."""
+    return "model?" + urlencode(query_of(row))

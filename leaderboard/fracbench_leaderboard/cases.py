@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from fracbench.robust_scores import of_third_parties, under
+from fracbench.robust_scores import whole_attacks
 from fracbench.schema import parse_epsilon
 
 from fracbench_leaderboard.reading import read_gallery, read_tables
@@ -32,8 +32,7 @@ def cases_of(row: Mapping[str, Any]) -> pd.DataFrame | None:
     thirds = pd.qcut(area.rank(method="first"), 3, labels=list(SIZES)) if area.notna().sum() >= 3 else area.astype(str)
     predictions = tables["predictions"]
     clean = predictions[predictions.attack == "clean"].set_index("image").margin
-    attacked = under(predictions, row["threat"], parse_epsilon(row["epsilon"]))
-    attacked = attacked[~of_third_parties(attacked) & (attacked.part == "")]
+    attacked = whole_attacks(predictions, row["threat"], parse_epsilon(row["epsilon"]))
     lowest = attacked.sort_values("margin").groupby("image").first()
     broken = ~attacked.groupby("image").correct.all()
     alignment = tables["alignment"][tables["alignment"].explainer.isin(row["panel"])]
@@ -49,7 +48,7 @@ def cases_of(row: Mapping[str, Any]) -> pd.DataFrame | None:
     )
     cases["area"] = area.reindex(cases.index)
     cases["size"] = thirds.reindex(cases.index).astype(object).fillna("").astype(str)
-    pairs = [(image, attack) for image, attack in zip(cases.index, cases.attack, strict=True)]
+    pairs = list(zip(cases.index, cases.attack, strict=True))
     cases["hit"] = hits.reindex([(image, "clean") for image in cases.index]).to_numpy()
     cases["hit_attacked"] = hits.reindex(pairs).to_numpy()
     return cases.sort_values("margin", kind="stable")

@@ -8,9 +8,8 @@ from typing import Any
 import streamlit as st
 from fracbench.board import Board, whole
 from fracbench.errors import InputError
-from fracbench.summary import board_of
 
-from fracbench_leaderboard.addresses import board_name, name_of
+from fracbench_leaderboard.addresses import board_name, name_of, query_of
 from fracbench_leaderboard.figures import COLOURED
 from fracbench_leaderboard.joint import METRIC
 
@@ -80,5 +79,5 @@ def way_to_clicked(clicked: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[
     names = {str(point.get("name")) for point in clicked}
     for row in rows:
         if row["submission"] in names:
-            place = [("board", board_name(board_of(row))), ("model", name_of(row))]
-            st.page_link(st.session_state["pages"]["model"], label=f"Open {row['submission']}", query_params=place)
+            page, words = st.session_state["pages"]["model"], f"Open {row['submission']}"
+            st.page_link(page, label=words, query_params=query_of(row))

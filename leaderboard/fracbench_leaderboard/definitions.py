@@ -6,11 +6,14 @@ from collections.abc import Callable
 from functools import cache
 
 import numpy as np
+from fracbench.stats import auroc
 from numpy.typing import NDArray
 from PIL import Image
 
+from fracbench_leaderboard.pictures import OUTLINE, outline
+
 SIDE, SCALE = 64, 5  # pixels of the example, and by how much it is enlarged
-FOR, AGAINST, OUTLINE = (0, 158, 115), (148, 88, 190), (86, 180, 233)
+FOR, AGAINST = (0, 158, 115), (148, 88, 190)
 TOLERANCE = 15 / 224 * SIDE
 
 DEFINITIONS = {
@@ -79,9 +82,7 @@ def _otsu(values: NDArray[np.float64]) -> float:
 
 
 def _auc(values: NDArray[np.float64], mask: NDArray[np.bool_]) -> Counted:
-    on, off = values[mask], values[~mask]
-    wins = (on[:, None] > off).mean() + 0.5 * (on[:, None] == off).mean()
-    return mask, ~mask & (values > np.median(on)), float(wins)
+    return mask, ~mask & (values > np.median(values[mask])), auroc(values.ravel(), mask.ravel())
 
 
 def _instance(values: NDArray[np.float64], mask: NDArray[np.bool_]) -> Counted:
@@ -118,8 +119,5 @@ def drawing(name: str) -> tuple[Image.Image, float]:
     edges = [(mask, OUTLINE)] + ([(_near(mask), (130, 130, 130))] if name in ("hit", "instance_recall") else [])
     pixels = np.asarray(large).copy()
     for region, colour in edges:
-        inside = np.kron(region, np.ones((SCALE, SCALE), bool)).astype(bool)
-        wide = np.pad(inside, 1)
-        grown = wide[:-2, 1:-1] | wide[2:, 1:-1] | wide[1:-1, :-2] | wide[1:-1, 2:]
-        pixels[grown & ~inside] = colour
+        pixels[outline(np.kron(region, np.ones((SCALE, SCALE), bool)).astype(bool), 1)] = colour
     return Image.fromarray(pixels), score

@@ -7,6 +7,7 @@ import io
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.ndimage import binary_dilation
 
 SIDE = 384  # pixels
 OUTLINE = (86, 180, 233)
@@ -59,10 +60,11 @@ def coloured(values: NDArray[np.float64], colours: str) -> NDArray[np.float64]:
 def outlined(picture: Image.Image, mask: bytes) -> Image.Image:
     """The picture with a line around the mask, two pixels wide, so that what it marks stays to be seen."""
     inside = np.asarray(Image.open(io.BytesIO(mask)).resize(picture.size, Image.Resampling.NEAREST)) > 127
-    grown = inside
-    for _ in range(2):
-        wide = np.pad(grown, 1)
-        grown = wide[:-2, 1:-1] | wide[2:, 1:-1] | wide[1:-1, :-2] | wide[1:-1, 2:] | grown
     pixels = np.asarray(picture).copy()
-    pixels[grown & ~inside] = OUTLINE
+    pixels[outline(inside, 2)] = OUTLINE
     return Image.fromarray(pixels)
+
+
+def outline(inside: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
+    """The pixels around a region, a line so many of them wide."""
+    return np.asarray(binary_dilation(inside, iterations=width) & ~inside)

@@ -67,7 +67,7 @@ def read_tables(row: Mapping[str, Any], *names: str) -> dict[str, pd.DataFrame] 
     return _tables(path, names, state_of(path))
 
 
-@st.cache_data(max_entries=8, show_spinner=False)
+@st.cache_resource(max_entries=8, show_spinner=False)  # not to be written to: a copy of them takes long
 def _tables(path: Path, names: Sequence[str], state: Any) -> dict[str, pd.DataFrame] | None:
     try:
         tables = {name: ResultFolder(path, "", path.name).table(name) for name in names}

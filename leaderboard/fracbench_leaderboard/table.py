@@ -100,26 +100,3 @@ def training_words(row: Mapping[str, Any]) -> str:
     """What a submission says of its training, in a few words."""
     of = row["training"]
     return ", ".join(word for word in (of["data"], of["recipe"], of["threat"]) if word)
-
-
-def explainer_table(row: Mapping[str, Any]) -> pd.DataFrame:
-    """The tolerant hit and the relevance rank accuracy on clean images, beside their chance and ceiling."""
-    lines = []
-    for name, metrics in row["alignment"].items():
-        rank_accuracy = metrics.get("relevance_rank_accuracy", {}).get("clean", {})
-        hit = metrics.get("hit", {}).get("clean", {})
-        lines.append(
-            {
-                "Explainer": name,
-                "In headline": "yes" if name in row["panel"] else "",
-                "Hit": number(hit.get("raw")),
-                "Hit by chance": number(hit.get("chance")),
-                "Hit ceiling": number(hit.get("ceiling")),
-                "Rank accuracy": number(rank_accuracy.get("raw")),
-                "Chance": number(rank_accuracy.get("chance")),
-                "Ceiling": number(rank_accuracy.get("ceiling")),
-                "Calibrated": number(rank_accuracy.get("calibrated")),
-                "n": str(rank_accuracy.get("n", 0)),
-            }
-        )
-    return pd.DataFrame(lines)
