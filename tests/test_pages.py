@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,12 @@ from fracbench_leaderboard.navigation import OF_RESULTS, OTHERS
 from streamlit.testing.v1 import AppTest
 
 PARTS = ("Card", "Robustness", "Alignment", "Subgroups", "Record")
+
+
+@pytest.fixture(autouse=True)
+def own_main(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AppTest puts its script in place of ``__main__``, which processes that later tests spawn would run."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
 def page(first: str, results: Path, **query: str) -> AppTest:
