@@ -264,6 +264,7 @@ def test_a_pasted_file_is_told_its_faults_line_by_line(board: str) -> None:
         expect(page.locator("body")).to_contain_text("submission.yaml:2: unknown key 'titel'. Did you mean 'title'?")
 
 
+@pytest.mark.slow
 def test_real_radiographs_say_that_these_models_never_saw_any(smoke: Path, tmp_path: Path, command: Command) -> None:
     copy = tmp_path / "results" / "a" / "fracatlas-v1-custom"
     shutil.copytree(smoke / "phantom-resnet-standard" / "smoke", copy)

@@ -19,6 +19,7 @@ from test_fracatlas import REAL
 STARTER = "phantom-resnet-pgd-at"
 
 
+@pytest.mark.slow
 @pytest.mark.fracatlas
 @pytest.mark.browser
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"the real FracAtlas files are not at {REAL}")
@@ -43,6 +44,7 @@ def test_starters_on_real_radiographs_reach_the_page(command: Command) -> None:
         assert "custom run" in cells(page, 1)
 
 
+@pytest.mark.slow
 def radiographs(folder: Path) -> Path:
     """Two fractured and two normal pictures of 16 and 8 bits, wider than high, with masks and a manifest."""
     rng = np.random.default_rng(0)

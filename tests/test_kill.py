@@ -17,6 +17,7 @@ LIGHT = "always-fracture"
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_three_kills_leave_no_trace(smoke: Path, command: Command) -> None:
     run = ("run", NAME, "--benchmark", "smoke", "--submissions", STARTERS, "--results", "results")
     folder = command.folder / "results" / NAME / "smoke"
@@ -52,6 +53,7 @@ def _remount(folder: Path, options: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{options}", folder], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_full_disk_stops_the_run_in_one_line_and_room_lets_it_go_on(
     workers: int, smoke: Path, command: Command, small_disk: Path

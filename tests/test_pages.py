@@ -100,6 +100,33 @@ def test_a_run_in_progress_is_counted(results: Path) -> None:
     assert "other on smoke" in words(test)
 
 
+def test_boards_are_narrowed_by_their_threat_model(results: Path) -> None:
+    folder = results / "phantom-resnet-standard"
+    assert "of-epsilon" not in {of.key for of in page("ranking", results).multiselect}, "there is one board"
+    shutil.copytree(folder / "smoke", folder / "other")
+    file = folder / "other" / "summary.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"spec": "other", "epsilon": "1/255"}))
+    test = page("ranking", results)
+    assert len(test.selectbox(key="board").options) == 2
+    test.multiselect(key="of-epsilon").set_value(["1/255"]).run()
+    (only,) = test.selectbox(key="board").options
+    assert only.startswith("other, ") and not test.exception
+    other = next(of for of in test.multiselect(key="of-epsilon").options if of != "1/255")
+    test.multiselect(key="of-epsilon").set_value([other]).run()
+    (only,) = test.selectbox(key="board").options
+    assert only.startswith("smoke, ") and not test.exception
+
+
+def test_each_picture_of_a_case_stands_beside_its_attacked_twin(smoke: Path) -> None:
+    test = page("cases", smoke, model="phantom-resnet-standard")
+    captions = [of.caption for image in test.get("image") for of in image.proto.imgs]
+    explainers = test.multiselect(key="explainers").value
+    assert len(explainers) == 2 and captions[0] == "radiograph, clean"
+    for name in ("radiograph", *explainers):
+        place = captions.index(f"{name}, clean")
+        assert captions[place + 1].startswith(f"{name}, under ")
+
+
 def shown(test: AppTest) -> list[str]:
     return [str(name).split("model=")[1] for name in test.dataframe[0].value.Name]
 

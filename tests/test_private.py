@@ -68,6 +68,7 @@ def contents(path: Path) -> Iterator[bytes]:
             yield from (name.encode() + archive.read(name) for name in archive.namelist())
 
 
+@pytest.mark.slow
 def check_nothing_tells(text: str, *folders: Path, also: str = "") -> bytes:
     """All that lies below the folders, names included; fails where a spelling of the seed is in it."""
     files = [path for folder in folders for path in folder.rglob("*")]

@@ -54,6 +54,8 @@ def test_every_cell_is_in_one_group_which_needs_earlier_ones_alone(benchmark: st
         assert [cell.attack for cell in ladder.needs] == ["clean", *job.attacks]
 
 
+@pytest.mark.slow
+@pytest.mark.slow
 def test_what_is_learnt_of_a_cell_takes_nothing_from_the_group_under_way() -> None:
     """A process that goes on after a death is given the attacked images that its group has made."""
     job = resolve(specs.load("smoke"))
@@ -132,6 +134,7 @@ def two_nodes(command: Command) -> Any:
     cluster.shutdown()
 
 
+@pytest.mark.slow
 def _computes(node: Any) -> bool:
     """Whether a worker of this node has a process under way, which its server forks for the cells of a group."""
     (raylet,) = node.all_processes["raylet"]

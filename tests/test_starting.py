@@ -90,6 +90,7 @@ class Whole:
     def __init__(self, width: int = 4) -> None: ...
 
 
+@pytest.mark.slow
 def test_a_model_that_needs_nothing_takes_nothing_after_the_colon(empty: Path) -> None:
     with registered(whole=("models", Whole)):
         assert "  # params:  # these are the defaults\n    # width: 4\n" in skeleton("mine", "whole", "w", ["smoke"])

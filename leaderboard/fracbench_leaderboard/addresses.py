@@ -15,6 +15,12 @@ def board_name(board: tuple[str, ...]) -> str:
     return f"{spec}, {split} split, data {fingerprint[:12]}, rules {rules[:8]}"
 
 
+def facts_of(row: Mapping[str, Any]) -> dict[str, str]:
+    """What all rows of a board have in common, as a reader narrows boards by it."""
+    return {"dataset": row["dataset"], "data": row["fingerprint"][:12], "threat": row["threat"],
+            "epsilon": row["epsilon"]}  # fmt: skip
+
+
 def name_of(row: Mapping[str, Any]) -> str:
     """A row as a reader chooses it among those of its board."""
     return f"{row['submission']}{' (trial)' if row['custom'] else ''}"

@@ -9,9 +9,11 @@ import streamlit as st
 from fracbench.board import Board, whole
 from fracbench.errors import InputError
 
-from fracbench_leaderboard.addresses import board_name, name_of, query_of
+from fracbench_leaderboard.addresses import board_name, facts_of, name_of, query_of
 from fracbench_leaderboard.figures import COLOURED
 from fracbench_leaderboard.joint import METRIC
+
+FACTS = {"dataset": "Dataset", "data": "Data fingerprint", "threat": "Threat", "epsilon": "Epsilon"}
 
 
 def choose_board(board: Board) -> list[dict[str, Any]]:
@@ -28,8 +30,24 @@ def choose_board(board: Board) -> list[dict[str, Any]]:
         st.code("fracbench run --all", language="sh")
         return []
     names = {board_name(of): of for of in board.boards()}
-    options = sorted(names, key=lambda name: not name.startswith("phantom-v1, "))
+    firsts = {name: board.of(of)[0] for name, of in names.items()}
+    left = _narrowed(firsts) if len(names) > 1 else list(names)
+    if not left:
+        st.write("No board is left: take a filter back.")
+        return []
+    options = sorted(left, key=lambda name: not name.startswith("phantom-v1, "))
     return board.of(names[st.selectbox("Benchmark and data", options, key="board", bind="query-params")])
+
+
+def _narrowed(firsts: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The boards, by name with one of their rows, that are of the dataset and the threat model asked for."""
+    left = list(firsts)
+    with st.expander(f"Which of {len(firsts)} boards: dataset, threat model, epsilon"):
+        for column, (fact, title) in zip(st.columns(len(FACTS)), FACTS.items(), strict=True):
+            options = sorted({facts_of(row)[fact] for row in firsts.values()})
+            wanted = column.multiselect(title, options, key=f"of-{fact}", bind="query-params")
+            left = [name for name in left if not wanted or facts_of(firsts[name])[fact] in wanted]
+    return left
 
 
 def by_name(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:

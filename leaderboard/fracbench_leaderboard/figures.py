@@ -10,6 +10,7 @@ import pandas as pd
 
 from fracbench_leaderboard import joint
 from fracbench_leaderboard.joint import EVERY_ATTACK, PANEL
+from fracbench_leaderboard.naming import name_places
 
 COLOURS = {"ranked": "#0072B2", "control": "#D55E00", "unranked": "#999999"}
 SHAPES = {"ranked": "circle", "control": "triangle-up", "unranked": "square"}
@@ -18,6 +19,8 @@ END_KEYS = ("value", "low", "high")
 APART = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # at most six pairs of four entries
 BLIND = ("random", "centre", "edges", "mean_mask")  # maps that look at no model
 COLOURED = 20  # entries that a figure tells apart or names
+ACROSS = (-0.1, 1.1)  # robust balanced accuracy along the scatter, in which names find room
+HEIGHT, WIDTHS = 420, {"wide": 640, "narrow": 280}  # pixels: the least width that names of each kind are placed for
 
 
 def kind_of(row: Mapping[str, Any]) -> str:
@@ -50,18 +53,17 @@ def scatter(
             points.append({"name": row["submission"], "kind": kind_of(row), **numbers})
     if not points:
         return None
-    for place, point in enumerate(sorted(points[:COLOURED], key=lambda p: p["robust_value"])):
-        point["side"] = place % 2
-    base = alt.Chart(pd.DataFrame(points))
     bounds = [v for p in points for key in END_KEYS if (v := p[f"alignment_{key}"]) is not None]
     x = alt.X(
         "robust_value:Q",
         title="robust balanced accuracy" + (f" under {attack}" if attack != EVERY_ATTACK else ""),
-        scale=alt.Scale(domain=[-0.1, 1.1], nice=False),
+        scale=alt.Scale(domain=ACROSS, nice=False),
         axis=alt.Axis(values=[i / 10 for i in range(11)], format=".1f"),
     )
     lines = _reference_lines(rows)
     domain = [min(-0.05, *bounds), max(0.5, *bounds, *(line["y"] for line in lines if line["y"] <= 1))]
+    _place_names(points, domain)
+    base = alt.Chart(pd.DataFrame(points))
     y = alt.Y("alignment_value:Q", title=f"calibrated alignment ({explainer})", scale=alt.Scale(domain=domain))
     kinds = list(COLOURS)
     colour = alt.Color("kind:N", scale=alt.Scale(domain=kinds, range=list(COLOURS.values())), title=None,
@@ -74,19 +76,28 @@ def scatter(
     marks = base.mark_point(filled=True, size=110, opacity=1).encode(x=x, y=y, color=colour, shape=shape, **told)
     if clickable:
         marks = marks.add_params(alt.selection_point(name=CLICKED, fields=["name"]))
-    # neighbours along x have their names on different sides, so that close points stay legible
-    sides = [base.transform_filter(f"datum.side == {side}").mark_text(dy=dy, fontSize=12, color="gray")
-             for side, dy in enumerate((-14, 18))]  # fmt: skip
-    above, below = (side.encode(x=x, y=y, text="name:N") for side in sides)
+    place = f"(width < {WIDTHS['wide']} ? datum.narrow : datum.wide)"
+    named = base.transform_filter(f"isNumber{place}").mark_text(dy={"expr": place}, fontSize=12, color="gray")
     horizontal = alt.Chart(pd.DataFrame(lines))
     rules = horizontal.mark_rule(strokeDash=[4, 4], color="gray").encode(y="y:Q")
     words = horizontal.mark_text(align="right", baseline="bottom", dx=-4, fontSize=11, color="gray").encode(
-        x=alt.datum(1.1), y="y:Q", text="words:N"
+        x=alt.datum(ACROSS[1]), y="y:Q", text="words:N"
     )
-    layers = [rules, words, *_front(points, x, y), across, up, marks, above, below]
+    layers = [rules, words, *_front(points, x, y), across, up, marks, named.encode(x=x, y=y, text="name:N")]
     return alt.LayerChart(layer=layers).properties(
-        height=420, description="Each entry's robust balanced accuracy and calibrated alignment with 95 % intervals"
+        height=HEIGHT, description="Each entry's robust balanced accuracy and calibrated alignment with 95 % intervals"
     )
+
+
+def _place_names(points: Sequence[dict[str, Any]], domain: Sequence[float]) -> None:
+    """Give each point what ``name_places`` found for its name, for every kind of width."""
+    names = [point["name"] for point in points[:COLOURED]]
+    tall = HEIGHT / (domain[1] - domain[0])
+    for kind, width in WIDTHS.items():
+        wide = width / (ACROSS[1] - ACROSS[0])
+        at = [(wide * (p["robust_value"] - ACROSS[0]), tall * (domain[1] - p["alignment_value"])) for p in points]
+        for point, place in zip(points, name_places(at, names), strict=False):
+            point[kind] = place
 
 
 def _front(points: Sequence[Mapping[str, Any]], x: Any, y: Any) -> list[alt.Chart]:

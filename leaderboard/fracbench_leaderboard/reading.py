@@ -30,11 +30,17 @@ COLUMNS_OF = {
 
 def read_gallery(row: Mapping[str, Any]) -> pd.DataFrame:
     """The gallery of a row; empty where there is none, or none that ``run`` writes. ``of_image`` says what is drawn."""
-    try:
-        gallery = _folder(row).gallery()
-    except InputError:
-        return pd.DataFrame(columns=COLUMNS)
+    path = Path(row["path"])
+    return _gallery(path, state_of(path))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)  # not to be written to
+def _gallery(path: Path, state: Any) -> pd.DataFrame:
     nothing = pd.DataFrame(columns=COLUMNS)
+    try:
+        gallery = ResultFolder(path, "", path.name).gallery()
+    except InputError:
+        return nothing
     if not set(COLUMNS) <= set(gallery) or not all(gallery[name].map(_is_text).all() for name in TEXTS):
         return nothing
     # these names come to stand in captions, which are Markdown
@@ -47,7 +53,8 @@ def read_gallery(row: Mapping[str, Any]) -> pd.DataFrame:
 def read_run(row: Mapping[str, Any]) -> dict[str, Any] | None:
     """The run record of a row; None where it cannot be read. What it holds may come from a stranger."""
     try:
-        return _folder(row).run()
+        path = Path(row["path"])
+        return ResultFolder(path, row["submission"], path.name).run()
     except InputError:
         return None
 
@@ -74,11 +81,6 @@ def _tables(path: Path, names: Sequence[str], state: Any) -> dict[str, pd.DataFr
     except InputError:
         return None
     return tables if all(COLUMNS_OF[name] <= set(of) for name, of in tables.items()) else None
-
-
-def _folder(row: Mapping[str, Any]) -> ResultFolder:
-    path = Path(row["path"])
-    return ResultFolder(path, row["submission"], path.name)
 
 
 def of_image(gallery: pd.DataFrame, image: str) -> pd.DataFrame:

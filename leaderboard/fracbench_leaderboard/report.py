@@ -134,7 +134,7 @@ def _cells(row: Mapping[str, Any], names: Sequence[str]) -> Iterator[str]:
     for name in names:
         of = found.get(name, {"value": None})
         bar = interval_bar(of)
-        picture = f'<img src="{bar}" alt="interval {escape(interval(of))}">' if bar else ""
+        picture = f'<img src="{escape(bar)}" alt="interval {escape(interval(of))}">' if bar else ""
         yield ("–" if of["value"] is None else f"{of['value']:.3f}") + picture
     yield f"{row['n']['annotated']} + {row['n']['normal']}"
     yield escape("; ".join([*badges(row), *row["unranked_because"]]))

@@ -19,13 +19,15 @@ from record import lines
 
 HERE = Path(__file__).resolve().parent
 DATA = "DATA"  # stands for the folder of FracAtlas
-FRACATLAS = ("--benchmark", "fracatlas-lite-v1", "--limit", "32", "--data", DATA)
+FRACATLAS = ("--benchmark", "fracatlas-lite-v1", "--data", DATA, "--limit")
+UNTRAINED = ("untrained-resnet18", "--submissions", str(HERE / "submissions"))
 PARTS = {
     "compare": ("compare.py",),
     "forward": ("forward.py",),
     "passes": ("passes.py",),
     "overhead-phantom": ("overhead.py", "phantom-resnet-pgd-at"),
-    "overhead-fracatlas": ("overhead.py", "fracatlas-convnext-standard", *FRACATLAS),
+    "overhead-fracatlas": ("overhead.py", "fracatlas-convnext-standard", *FRACATLAS, "32"),
+    "overhead-resnet18": ("overhead.py", *UNTRAINED, *FRACATLAS, "8"),
     "script": ("script.py", DATA),
     "memory": ("memory.py", DATA),
     "cost": ("cost.py", DATA),

@@ -9,6 +9,7 @@ the settings of a run. They take turns; the seconds of each part are kept. Nothi
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
 import os
 import time
@@ -147,8 +148,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--out", type=Path, help="JSON file for every time")
+    parser.add_argument("--rounds", type=int, default=5, help="pairs; one takes a quarter of an hour on two cores")
+    parser.add_argument("--out", type=Path, help="JSON file for every time, written after each pair")
+    parser.add_argument("--more", action="store_true", help="go on from the pairs that --out holds")
     arguments = parser.parse_args()
     device = pick_device(arguments.device)
     prepare(device)
@@ -159,14 +161,15 @@ def main() -> None:
             "run": lambda: run(*what),
             "script": lambda: unprepared.submit(script, *what).result(),
         }
-        times: dict[str, list[Seconds]] = {name: [] for name in works}
-        for _ in range(arguments.rounds):
+        found = json.loads(arguments.out.read_text())["parts"] if arguments.more else {}
+        times: dict[str, list[Seconds]] = {name: found.get(name, []) for name in works}
+        while len(times["script"]) < arguments.rounds:
             for name, work in works.items():
                 times[name].append(work())
                 print(name, {part: round(seconds, 1) for part, seconds in times[name][-1].items()}, flush=True)
-    ours, reference = ([of["all"] for of in times[name]] for name in works)
-    pairs = {"a run, 64 radiographs / a careful script": {"ours": ours, "reference": reference}}
-    record.write(arguments.out, device, pairs, {}, parts=times)
+            ours, reference = ([of["all"] for of in times[name]] for name in works)
+            pairs = {"a run, 64 radiographs / a careful script": {"ours": ours, "reference": reference}}
+            record.write(arguments.out, device, pairs, {}, parts=times)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 from fracbench.board import Board
+from PIL import Image
 
 from fracbench_leaderboard import words
 from fracbench_leaderboard.cases import OUTCOMES, SIZES, cases_of
@@ -18,9 +19,10 @@ from fracbench_leaderboard.pictures import COLOUR_MAPS, amplified, enlarge, outl
 from fracbench_leaderboard.reading import of_image, picture, read_gallery, read_tables
 from fracbench_leaderboard.table import number
 
-COLUMNS = 4  # pictures beside each other
+PAIRS = 2  # of pictures beside each other, of the clean image and of the attacked one
 HITS = ("hit", "not hit")
-CONDITIONS = {"clean": "clean", "strongest": "under attack"}
+CLEAN, ATTACKED = "clean", "strongest"
+Shown = tuple[str, Image.Image] | None  # a caption and a picture
 
 
 def show(submissions: Path, results: Path | None) -> None:
@@ -112,30 +114,57 @@ def _pictures(row: dict[str, Any], mine: pd.DataFrame, image: str, line: Any) ->
     opacity = two.slider("Opacity, %", 0, 100, 70, 5, key="opacity", bind="query-params") / 100
     colours = three.selectbox("Colour map", list(COLOUR_MAPS), key="colours", bind="query-params")
     factor = four.select_slider("Perturbation, times", [1, 2, 4, 8], value=1, key="times", bind="query-params")
-    mask = picture(mine, "clean", "mask")
-    for condition, words_of in CONDITIONS.items():
-        radiograph = picture(mine, condition, "radiograph")
-        if radiograph is None:
-            continue
-        attack = mine[mine.condition == condition].attack.iloc[0]
-        by = "" if condition == "clean" else f" by {attack}"
-        st.subheader(f"{words_of.capitalize()}{by}")
-        shown = [("radiograph", enlarge(radiograph))]
-        if mask is not None and condition == "clean" and line.label:
-            shown.append(("outline of the annotated fracture", outlined(enlarge(radiograph).convert("RGB"), mask)))
-        if (change := picture(mine, condition, "perturbation")) is not None:
-            told = f"perturbation x {factor} (grey: none; at x 1 black and white: epsilon)"
-            shown.append((told, amplified(change, factor)))
-        for name in chosen:
-            if (maps := picture(mine, condition, "attributions", name)) is not None:
-                shown.append((name, overlay(radiograph, mask, maps, opacity, colours)))
-        for start in range(0, len(shown), COLUMNS):
-            for column, (caption, drawn) in zip(st.columns(COLUMNS), shown[start : start + COLUMNS], strict=False):
-                column.image(drawn, caption=caption, alt=caption, width="stretch")
+    marked = bool(line.label)
+    pairs = [(_radiograph(mine, CLEAN), _radiograph(mine, ATTACKED)),
+             (_outline(mine) if marked else None, _perturbation(mine, factor)),
+             *((_map(mine, CLEAN, name, opacity, colours), _map(mine, ATTACKED, name, opacity, colours))
+               for name in chosen)]  # fmt: skip
+    _grid([pair for pair in pairs if pair != (None, None)])
     scores = _scores(row, image, names)
     if scores is not None:
         st.subheader("Scores of its maps")
         offer_table(scores, f"{row['submission']}-{image}-scores")
+
+
+def _grid(pairs: list[tuple[Shown, Shown]]) -> None:
+    """Each pair side by side, so many pairs in a row; where one has no picture its place stays empty."""
+    for start in range(0, len(pairs), PAIRS):
+        shown = [of for pair in pairs[start : start + PAIRS] for of in pair]
+        for column, of in zip(st.columns(2 * PAIRS), shown, strict=False):
+            if of is not None:
+                column.image(of[1], caption=of[0], alt=of[0], width="stretch")
+
+
+def _condition(mine: pd.DataFrame, condition: str) -> str:
+    return "clean" if condition == CLEAN else f"under {mine[mine.condition == condition].attack.iloc[0]}"
+
+
+def _radiograph(mine: pd.DataFrame, condition: str) -> Shown:
+    png = picture(mine, condition, "radiograph")
+    return None if png is None else (f"radiograph, {_condition(mine, condition)}", enlarge(png))
+
+
+def _outline(mine: pd.DataFrame) -> Shown:
+    png, mask = (picture(mine, CLEAN, kind) for kind in ("radiograph", "mask"))
+    if png is None or mask is None:
+        return None
+    return "outline of the annotated fracture", outlined(enlarge(png).convert("RGB"), mask)
+
+
+def _perturbation(mine: pd.DataFrame, factor: int) -> Shown:
+    png = picture(mine, ATTACKED, "perturbation")
+    if png is None:
+        return None
+    return f"perturbation x {factor} (grey: none; at x 1 black and white: epsilon)", amplified(png, factor)
+
+
+def _map(mine: pd.DataFrame, condition: str, name: str, opacity: float, colours: str) -> Shown:
+    radiograph = picture(mine, condition, "radiograph")
+    maps = picture(mine, condition, "attributions", name)
+    if radiograph is None or maps is None:
+        return None
+    mask = picture(mine, CLEAN, "mask")
+    return f"{name}, {_condition(mine, condition)}", overlay(radiograph, mask, maps, opacity, colours)
 
 
 def _scores(row: dict[str, Any], image: str, names: list[str]) -> pd.DataFrame | None:
