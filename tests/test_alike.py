@@ -35,6 +35,12 @@ def test_the_second_name_takes_the_cells_of_the_first(smoke: Path, tmp_path: Pat
     for table in ("images", "predictions", "alignment", "gallery"):
         of_one, of_other = (pd.read_parquet(folder / f"{table}.parquet") for folder in folders)
         assert of_one.equals(of_other) and len(of_one)
+    file.write_text(file.read_text().replace("title: ", "title: Another ", 1))
+    mended = command(*run)
+    assert mended.returncode == 0, mended.stderr
+    assert "other: the same model and weights as before, with its cells" in mended.stderr
+    renamed = json.loads((folders[1] / "run.json").read_text())
+    assert renamed["title"].startswith("Another ") and renamed["cells"] == one["cells"]
     shutil.rmtree(results / "other")
     entries, _ = survey(submissions, results, [source.name, "other"])
     by_name = {task.entry.name: task for task in bind(entries, resolve(specs.load("smoke")), "cpu")}

@@ -16,6 +16,7 @@ from fracbench.printing import print_board
 from fracbench.row import check_row
 from fracbench.schema import SCHEMA_VERSION
 from fracbench.submissions import discover
+from fracbench_leaderboard.addresses import board_name, named_boards
 from test_printing import board as made_board
 
 STARTED = [entry.name for entry in discover(STARTERS, None) if "smoke" in entry.submission.benchmarks]
@@ -60,6 +61,12 @@ def test_a_forged_or_broken_summary_is_never_ranked(how: str, smoke: Path, tmp_p
         {"headline": {"value": 0.5, "low": 0.4, "high": None}},
         {"curve": [{"epsilon": "x", "balanced_accuracy": 0.5, "sensitivity": 0.5, "specificity": 0.5}]},
         {"epsilon": "x"},
+        {"epsilon": "1e400/1"},
+        {"epsilon": "1e-999999999/1"},
+        {"epsilon": "2\n/255"},
+        {"headline": {"value": 3.0, "low": 0.4, "high": 0.5}},
+        {"calibrated_alignment": {"value": 1e9, "low": 0.4, "high": 0.6, "n": 8}},
+        {"fingerprint": "^^5cinput{a}"},
         {"n": {}},
         {"alignment": {"saliency": {"hit": {"clean": 3}}}},
         {"alignment": {"saliency": {"hit": {"clean": {"raw": 1.0, "chance": 0.1, "ceiling": 1.0, "calibrated": 1.0}}}}},
@@ -83,6 +90,39 @@ def test_a_summary_of_another_shape_is_left_out_with_one_line(
     assert len(board.rows) == len(STARTED) - 1 and len(board.boards()) == 1
     (line,) = board.broken
     assert line.startswith(f"{file}: not a summary of fracbench ({next(iter(change))}") and "\n" not in line
+
+
+def test_a_folder_that_holds_a_link_is_no_result(smoke: Path, tmp_path: Path) -> None:
+    """Else a stranger's folder could show the private pictures of whoever serves the board."""
+    shutil.copytree(smoke, tmp_path / "results")
+    gallery = tmp_path / "results" / "always-fracture" / "smoke" / "gallery.parquet"
+    gallery.unlink()
+    gallery.symlink_to(smoke / "always-fracture" / "smoke" / "gallery.parquet")
+    board = read_board(tmp_path, tmp_path / "results")
+    assert len(board.rows) == len(STARTED) - 1 and not board.broken
+
+
+def test_a_file_that_may_not_be_read_is_a_line(smoke: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(smoke, tmp_path / "results")
+    (tmp_path / "results" / "always-fracture" / "smoke" / "run.json").touch()  # so that it is read anew
+    read = Path.read_bytes
+
+    def denied(path: Path) -> bytes:
+        if path.name == "images.parquet" and "always-fracture" in path.parts:
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    board = read_board(tmp_path, tmp_path / "results")
+    assert len(board.rows) == len(STARTED) - 1
+    (line,) = board.broken
+    assert "always-fracture" in line and "Permission denied" in line
+
+
+def test_no_board_takes_the_name_of_another() -> None:
+    official, forged = (("smoke", "test", "a" * 12 + end, "b" * 64) for end in ("c" * 52, "d" * 52))
+    named = named_boards([official, forged])
+    assert list(named.values()) == [official, forged] and named[board_name(official)] == official
 
 
 READ = ["alignment", "alignment_by_outcome", "calibrated_alignment", "robust_alignment", "stability", "faithfulness",

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from fracbench import alignment
 from fracbench.board import read_board, whole
+from fracbench.subgroups import lesion_thirds
 from fracbench_leaderboard import joint
 from fracbench_leaderboard.bars import interval_bar
 from fracbench_leaderboard.cases import cases_of, disagreements
@@ -79,18 +80,25 @@ def test_a_stated_threat_makes_a_training_adversarial() -> None:
     assert kinds == ["adversarial", "standard"] and training_kind(row(trained_on="not stated")) == "not stated"
 
 
+def paths(bar: str) -> list[str]:
+    svg = ElementTree.fromstring(unquote(bar.partition(",")[2]))
+    return [of.get("d") or "" for of in svg if of.tag.endswith("path")]
+
+
 def ends(path: str) -> tuple[float, float]:
-    left, right = re.fullmatch(r"M([\d.]+) [\d.]+H([\d.]+)", path).groups()  # type: ignore[union-attr]
+    left, right = re.match(r"M([\d.]+) [\d.]+H([\d.]+)", path).groups()  # type: ignore[union-attr]
     return float(left), float(right)
 
 
 def test_a_bar_spans_its_interval_on_one_scale() -> None:
-    bar = interval_bar({"value": 0.5, "low": 0.25, "high": 1.0})
-    svg = ElementTree.fromstring(unquote(bar.partition(",")[2]))
-    scale, interval = (ends(of.get("d") or "") for of in svg if of.tag.endswith("path"))
+    bar = interval_bar("Headline", {"value": 0.5, "low": 0.25, "high": 1.0})
+    scale, interval = map(ends, paths(bar))
     assert interval[0] == pytest.approx(scale[0] + (scale[1] - scale[0]) / 4, abs=0.1)
     assert interval[1] == scale[1] and "#" not in bar
-    assert interval_bar({"value": 0.5, "low": None, "high": None}) == interval_bar({"value": None}) == ""
+    unknown = ({"value": 0.5, "low": None, "high": None}, {"value": None})
+    assert [interval_bar("Headline", of) for of in unknown] == ["", ""]
+    worse_than_chance = interval_bar("Calibrated alignment", {"value": -0.2, "low": -0.3, "high": -0.1})
+    assert ends(paths(worse_than_chance)[1])[0] > scale[0], "it has room below 0"
 
 
 def test_numbers_stand_on_the_right_and_words_on_the_left() -> None:
@@ -112,7 +120,11 @@ def test_cases_say_what_the_tables_say(smoke: Path) -> None:
     right = ~cases.outcome.isin(["missed", "false alarm"])
     assert right.groupby(cases.label).mean().mean() == pytest.approx(clean)
     assert (cases.outcome == "survived").groupby(cases.label).mean().mean() == pytest.approx(robust)
-    assert cases["size"][cases.label == 1].value_counts().max() <= 3 and set(cases["size"][cases.label == 0]) == {""}
+    assert set(cases["size"]) == {""}, "eight fractures make no thirds"
+    images = pd.DataFrame({"label": [1] * 18 + [0] * 2, "content": 100, "mask_area": [*range(1, 18), 0, 0, 0],
+                           "annotated": [True] * 17 + [False] + [True] * 2})  # fmt: skip
+    sizes = lesion_thirds(images)
+    assert sorted(sizes.value_counts()) == [5, 6, 6] and len(sizes) == 17 and (sizes[0], sizes[16]) == (0, 2)
     apart = disagreements({name: of for name, of in found.items() if of is not None})
     assert not apart.empty and apart.gap.is_monotonic_decreasing
     assert disagreements({"a": cases, "b": cases}).empty
@@ -141,10 +153,13 @@ def test_a_relation_of_chance_is_rarely_found() -> None:
 
 
 def test_twins_differ_in_adversarial_training_alone() -> None:
-    plain = row(submission="plain")
-    robust = row(submission="robust", training={"data": "phantom", "recipe": "pgd-at", "threat": "linf 1/255"})
-    larger = {**robust, "submission": "larger", "parameters": 10}
-    assert [(a["submission"], b["submission"]) for a, b in twins([plain, robust, larger])] == [("plain", "robust")]
+    plain = row(submission="plain", parameters=5)
+    robust = row(
+        submission="robust", parameters=5, training={"data": "phantom", "recipe": "pgd-at", "threat": "linf 1/255"}
+    )
+    larger, unknown = ({**robust, "submission": "other", "parameters": n} for n in (10, None))
+    found = twins([plain, robust, larger, unknown, {**plain, "submission": "unknown too", "parameters": None}])
+    assert [(a["submission"], b["submission"]) for a, b in found] == [("plain", "robust")]
 
 
 def test_pictures_of_scores_show_the_very_scores() -> None:

@@ -82,9 +82,10 @@ def test_every_page_opens_at_a_desk_and_on_a_phone(board: str, width: int) -> No
         with opened(f"{board}/{path}", asked, width) as page:
             settle(page)
             expect(page.locator("h1")).to_have_text(title)
-            assert page.evaluate("document.documentElement.scrollWidth") <= width
-            for place in page.locator("img").all():
-                assert place.get_attribute("alt") is not None
+            main = page.locator("[data-testid=stMain]")
+            assert main.evaluate("of => of.scrollWidth") <= main.evaluate("of => of.clientWidth") <= width
+            for place in pictures(page).all():
+                assert place.get_attribute("alt")
     assert asked and all(url.startswith((board, board.replace("http", "ws"), "data:", "blob:")) for url in asked)
 
 
@@ -209,12 +210,13 @@ def test_cases_are_filtered_turned_over_and_linked(board: str) -> None:
         page.wait_for_selector("text=All cases of this entry")
         settle(page)
         first = page.get_by_role("combobox", name="Case, worst first").input_value()
-        assert first.startswith("1 of 16: ")
+        expect(page.get_by_text("1 of 16", exact=True)).to_be_visible()
         page.get_by_role("button", name="Next").click()
         settle(page)
         case = page.get_by_role("combobox", name="Case, worst first")
-        expect(case).to_have_value(re.compile("^2 of 16: "))
-        image = case.input_value().split(": ")[1].split(" ")[0]
+        expect(page.get_by_text("2 of 16", exact=True)).to_be_visible()
+        image = case.input_value()
+        assert image != first
         expect(page, "the case is a link").to_have_url(re.compile(f"image={image}"))
         page.get_by_role("button", name="Previous").click()
         settle(page)
@@ -223,10 +225,10 @@ def test_cases_are_filtered_turned_over_and_linked(board: str) -> None:
         page.get_by_role("option", name="flipped", exact=True).click()
         page.keyboard.press("Escape")
         settle(page)
-        expect(case).to_have_value(re.compile("flipped"))
+        expect(page.locator("body")).to_contain_text("Outcome: flipped.")
     with opened(f"{board}/cases?model=phantom-resnet-standard&image={image}&outcome=flipped", width=1280) as page:
         settle(page)
-        expect(page.locator("h1")).to_have_text("Cases")
+        expect(page.locator("body")).to_contain_text("Outcome: flipped.")
 
 
 def test_an_attacked_fracture_has_maps_before_and_after(smoke: Path, board: str) -> None:
@@ -264,7 +266,6 @@ def test_a_pasted_file_is_told_its_faults_line_by_line(board: str) -> None:
         expect(page.locator("body")).to_contain_text("submission.yaml:2: unknown key 'titel'. Did you mean 'title'?")
 
 
-@pytest.mark.slow
 def test_real_radiographs_say_that_these_models_never_saw_any(smoke: Path, tmp_path: Path, command: Command) -> None:
     copy = tmp_path / "results" / "a" / "fracatlas-v1-custom"
     shutil.copytree(smoke / "phantom-resnet-standard" / "smoke", copy)
@@ -287,6 +288,7 @@ def test_real_radiographs_say_that_these_models_never_saw_any(smoke: Path, tmp_p
         assert any("self-reported" in cell for cell in cells(page, 1)), "a changed file is no longer ours"
 
 
+@pytest.mark.slow
 def test_text_of_strangers_is_shown_as_it_is_and_asks_nobody(smoke: Path, tmp_path: Path, command: Command) -> None:
     copy = tmp_path / "results" / "a" / "smoke"
     shutil.copytree(smoke / "fake-defence" / "smoke", copy)

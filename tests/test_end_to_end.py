@@ -44,7 +44,6 @@ def test_starters_on_real_radiographs_reach_the_page(command: Command) -> None:
         assert "custom run" in cells(page, 1)
 
 
-@pytest.mark.slow
 def radiographs(folder: Path) -> Path:
     """Two fractured and two normal pictures of 16 and 8 bits, wider than high, with masks and a manifest."""
     rng = np.random.default_rng(0)
@@ -63,6 +62,7 @@ def radiographs(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_folder_of_ones_own(tmp_path: Path, command: Command) -> None:
     data = radiographs(tmp_path / "data")
     submissions(tmp_path, TINY)

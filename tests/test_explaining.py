@@ -218,6 +218,8 @@ def test_the_micro_batch_shrinks_until_memory_suffices_and_the_record_says_so() 
     found, wanted = evaluate_model(model, job, "cpu"), evaluate_model(enough, job, "cpu")
     assert not found.failed and {cell["micro_batch"] for cell in found.cells} == {2}
     assert {cell["micro_batch"] for cell in wanted.cells} == {8}
+    for one, other in zip(found.cells, wanted.cells, strict=True):
+        assert one["forward"] == other["forward"], "what a try without enough memory took is no part of the plan"
     for name in ("auc", "hit"):
         np.testing.assert_allclose(found.tables["alignment"][name], wanted.tables["alignment"][name], atol=1e-4)
 
@@ -227,6 +229,20 @@ class Moody(Greedy):
 
     def forward(self, images: Tensor) -> Tensor:
         return super().forward(images) + torch.rand(len(images), 2)
+
+
+def test_a_run_that_goes_on_remembers_that_its_model_was_random(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers that differ now and then may not differ in the few calls that begin the second process."""
+    job, folder = resolve(spec()), ResultFolder(tmp_path / "bright" / "blobs-v1", "bright", "blobs-v1")
+    seen = iter([True, False])
+    monkeypatch.setattr("fracbench.runner.is_random", lambda *_: next(seen))
+    outcomes = [
+        evaluate_model(guard(Bright().eval(), 32), job, "cpu", folder=folder, identity={"model": "moody"})
+        for _ in range(2)
+    ]
+    assert [of.random for of in outcomes] == [True, True]
 
 
 def test_randomness_is_found_where_memory_is_short() -> None:

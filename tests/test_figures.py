@@ -18,7 +18,7 @@ def test_the_scatter_draws_points_without_an_interval() -> None:
     assert chart is not None
     (data,) = (d for d in chart.to_dict()["datasets"].values() if "name" in d[0])
     assert {point["name"] for point in data} == {row["submission"] for row in rows}
-    assert {point["side"] for point in data} == {0, 1}, "neighbours have their names on different sides"
+    assert all({"wide", "narrow"} <= set(point) for point in data), "each name has a place, or none"
     json.dumps(chart.to_dict())
 
 
@@ -31,7 +31,7 @@ def test_a_point_without_alignment_is_left_out() -> None:
 
 def test_tables_show_dashes_for_what_is_undefined() -> None:
     rows = board().rows
-    table = ranking_frame(rows, show=lambda score: {"": interval(score), " bar": interval_bar(score)})
+    table = ranking_frame(rows, show=lambda name, score: {"": interval(score), " bar": interval_bar(name, score)})
     trial = table[table.Name == "trial"].iloc[0]
     assert trial["Calibrated alignment"].endswith("[–, –]") and trial["Calibrated alignment bar"] == ""
     assert pd.isna(trial["Rank"]) and trial["n"] == "2 + 2"

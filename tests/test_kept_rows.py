@@ -25,6 +25,17 @@ def results(smoke: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return tmp_path / "results"
 
 
+def test_a_row_leads_to_its_folder_from_wherever_the_board_is_opened(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(results.parent)
+    read_board(Path("none"), Path("results"))
+    monkeypatch.setattr(kept_rows, "_kept", {})
+    monkeypatch.chdir("/")
+    for row in read_board(Path("none"), results).rows:
+        assert whole(row)["submission"] == row["submission"]
+
+
 @pytest.fixture
 def checked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Files whose rows were read and checked."""

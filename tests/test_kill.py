@@ -17,7 +17,6 @@ LIGHT = "always-fracture"
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_three_kills_leave_no_trace(smoke: Path, command: Command) -> None:
     run = ("run", NAME, "--benchmark", "smoke", "--submissions", STARTERS, "--results", "results")
     folder = command.folder / "results" / NAME / "smoke"
@@ -25,6 +24,7 @@ def test_three_kills_leave_no_trace(smoke: Path, command: Command) -> None:
     assert killed.total() == 3
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_compute_each_cell_once(smoke: Path, command: Command) -> None:
     run = ("run", LIGHT, "--benchmark", "smoke", "--submissions", STARTERS, "--results", "results")
     both = [command.start(*run) for _ in range(2)]

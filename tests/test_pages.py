@@ -175,9 +175,9 @@ def test_a_pasted_file_is_told_its_faults(smoke: Path) -> None:
 
 def test_cases_go_on_and_back_and_an_unknown_image_in_the_address_is_the_first(smoke: Path) -> None:
     test = page("cases", smoke, model="phantom-resnet-standard", image="nothing")
-    first = test.selectbox(key="case").value
+    first = test.selectbox(key="image").value
     test.button[1].click().run()
-    second = test.selectbox(key="case").value
+    second = test.selectbox(key="image").value
     assert second != first
     test.button[0].click().run()
-    assert test.selectbox(key="case").value == first and not test.exception
+    assert test.selectbox(key="image").value == first and not test.exception

@@ -32,10 +32,11 @@ def everything(of: Any) -> dict[str, Any]:
     return {"headline": of, "clean": of, "robust": of, "alignment": ratio}
 
 
-def test_an_entry_does_not_differ_from_itself() -> None:
+def test_an_entry_does_not_differ_from_itself_and_an_interval_that_no_draw_moves_is_none() -> None:
     one = everything(entry(0.7, 0.6, 0))
     for row in paired.differences({"one": one, "other": one}):
-        assert (row["value"], row["low"], row["high"], row["p"], row["holm"]) == (0, 0, 0, 1, 1)
+        assert (row["value"], row["p"], row["holm"]) == (0, 1, 1)
+        assert np.isnan([row["low"], row["high"]]).all()
 
 
 def test_a_large_difference_is_found_and_its_sign_is_the_first_less_the_second() -> None:
@@ -66,8 +67,28 @@ def test_intervals_cover_the_truth() -> None:
 
 def test_other_images_are_never_paired() -> None:
     a, b = entry(0.8, 0.7, 0, 20), entry(0.8, 0.7, 0, 30)
+    fewer = a[0], a[1].copy()
+    fewer[1][1, 0] += 1  # another fractured image in a group of the same name
+    for other in (b, fewer):
+        for row in paired.differences({"a": everything(a), "b": everything(other)}):
+            if other is b or row["score"] != "calibrated alignment":
+                assert np.isnan([row["value"], row["low"], row["p"], row["holm"]]).all()
+
+
+def test_few_groups_have_no_interval() -> None:
+    a, b = entry(1, 1, 0, 2), entry(0, 0, 0, 2)
     for row in paired.differences({"a": everything(a), "b": everything(b)}):
-        assert np.isnan([row["value"], row["low"], row["p"], row["holm"]]).all()
+        assert row["value"] == 1 and np.isnan([row["low"], row["high"]]).all()
+
+
+def test_an_alignment_of_other_maps_is_not_paired() -> None:
+    made, record = tables(), run()
+    row = summarise(record, made)
+    whole = paired.sums_of(record, made, row)["alignment"]
+    maps = made["alignment"]
+    last = maps[(maps.attack == "clean") & maps.explainer.isin(record["panel"])].index[-1]
+    lacking = paired.sums_of(record, made | {"alignment": maps.drop(last)}, row)["alignment"]
+    assert len(whole[0]) and not len(lacking[0])
 
 
 def test_sums_of_a_run_give_the_scores_of_its_summary() -> None:

@@ -68,7 +68,6 @@ def contents(path: Path) -> Iterator[bytes]:
             yield from (name.encode() + archive.read(name) for name in archive.namelist())
 
 
-@pytest.mark.slow
 def check_nothing_tells(text: str, *folders: Path, also: str = "") -> bytes:
     """All that lies below the folders, names included; fails where a spelling of the seed is in it."""
     files = [path for folder in folders for path in folder.rglob("*")]
@@ -79,6 +78,7 @@ def check_nothing_tells(text: str, *folders: Path, also: str = "") -> bytes:
     return everything
 
 
+@pytest.mark.slow
 def test_a_whole_run_gives_the_seed_away_nowhere_and_other_seeds_make_other_boards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

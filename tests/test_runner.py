@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import json
+import os
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -203,8 +206,31 @@ def test_results_are_sealed_and_any_change_makes_them_self_reported(tmp_path: Pa
     forged = results.summary()
     assert forged is not None
     forged["headline"]["value"] = 0.123
-    results.write_summary(forged)
+    (results.path / "summary.json").write_text(json.dumps(forged))
     assert results.self_reported
+    results.write_summary(forged)
+    assert results.self_reported, "what was not ours is not sealed"
+
+
+def test_a_full_disk_leaves_the_run_that_was_there_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = resolve(spec())
+    outcome, summary = evaluate(job)
+    results = folder(tmp_path)
+    record = record_of(FIELDS, job, outcome, ENV, "id")
+    results.write(outcome.tables, record, summary)
+    before = {path.name: path.read_bytes() for path in results.path.iterdir()}
+    for files in range(len(before)):
+        room = iter(range(files))
+
+        def sync(_: int, room: Any = room) -> None:
+            if next(room, None) is None:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(os, "fsync", sync)
+        with pytest.raises(OSError, match=r"No space left on device: '/.*\.(parquet|json)'"):
+            results.write(outcome.tables, record | {"title": "another"}, summary)
+        assert {path.name: path.read_bytes() for path in results.path.iterdir()} == before
+    assert not results.self_reported
 
 
 def test_no_cell_takes_more_passes_than_planned() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import shutil
 import signal
@@ -54,8 +55,6 @@ def test_every_cell_is_in_one_group_which_needs_earlier_ones_alone(benchmark: st
         assert [cell.attack for cell in ladder.needs] == ["clean", *job.attacks]
 
 
-@pytest.mark.slow
-@pytest.mark.slow
 def test_what_is_learnt_of_a_cell_takes_nothing_from_the_group_under_way() -> None:
     """A process that goes on after a death is given the attacked images that its group has made."""
     job = resolve(specs.load("smoke"))
@@ -66,6 +65,7 @@ def test_what_is_learnt_of_a_cell_takes_nothing_from_the_group_under_way() -> No
     assert spread.known[cell].images is None and result.images is not None
 
 
+@pytest.mark.slow
 def test_two_workers_make_the_rows_of_one(smoke: Path, tmp_path: Path, command: Command) -> None:
     flagged = "fake-defence"  # which the adaptive attack answers
     arguments = ("--benchmark", "smoke", "--submissions", STARTERS, "--results", tmp_path / "results")
@@ -77,6 +77,7 @@ def test_two_workers_make_the_rows_of_one(smoke: Path, tmp_path: Path, command: 
     assert not list((tmp_path / "results").glob("*/smoke/cells"))
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_every_worker_and_what_is_finished_is_kept(smoke: Path, tmp_path: Path, command: Command) -> None:
     results = tmp_path / "results"
     run = ("run", NAME, "--benchmark", "smoke", "--submissions", STARTERS, "--results", results, "--workers", "2")
@@ -121,6 +122,29 @@ def test_every_card_is_used_and_by_one_group_at_a_time(monkeypatch: pytest.Monke
     assert Counter(used) == {0: 4, 1: 4, 2: 4}
 
 
+def test_what_nobody_waits_for_is_ended_and_others_may_be_computed() -> None:
+    """As after a full disk, which ends a submission and not the command."""
+    began = time.monotonic()
+    with LocalPool(2) as pool:
+        hangs = [pool._threads.submit(_in_a_process, pool) for _ in range(4)]
+        pool._futures += hangs
+        while len(multiprocessing.active_children()) < 2:
+            time.sleep(0.01)
+        pool.abandon()
+        assert all(of.done() for of in hangs) and not multiprocessing.active_children()
+        assert not pool._stopped
+    assert time.monotonic() - began < 60
+
+
+def _in_a_process(pool: LocalPool) -> str:
+    """Begins processes that never end until it is told to stop, as ``compute_group`` does."""
+    while not pool._stopped:
+        process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,), daemon=True)
+        process.start()
+        process.join()
+    return "stopped"
+
+
 @pytest.fixture
 def two_nodes(command: Command) -> Any:
     """A Ray cluster of two nodes on this machine, each with room for one model."""
@@ -134,7 +158,6 @@ def two_nodes(command: Command) -> Any:
     cluster.shutdown()
 
 
-@pytest.mark.slow
 def _computes(node: Any) -> bool:
     """Whether a worker of this node has a process under way, which its server forks for the cells of a group."""
     (raylet,) = node.all_processes["raylet"]
@@ -144,6 +167,7 @@ def _computes(node: Any) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_ray_makes_the_same_rows_also_where_a_node_is_lost(
     smoke: Path, tmp_path: Path, command: Command, two_nodes: Any
 ) -> None:

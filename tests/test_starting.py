@@ -90,7 +90,6 @@ class Whole:
     def __init__(self, width: int = 4) -> None: ...
 
 
-@pytest.mark.slow
 def test_a_model_that_needs_nothing_takes_nothing_after_the_colon(empty: Path) -> None:
     with registered(whole=("models", Whole)):
         assert "  # params:  # these are the defaults\n    # width: 4\n" in skeleton("mine", "whole", "w", ["smoke"])
@@ -99,6 +98,7 @@ def test_a_model_that_needs_nothing_takes_nothing_after_the_colon(empty: Path) -
         )
 
 
+@pytest.mark.slow
 def test_in_an_empty_folder_run_takes_what_init_has_begun(empty: Path, command: Command) -> None:
     done = command("init", "mine", "--from", "timm:test_vit", "--benchmark", "smoke")
     assert done.returncode == 0, done.stderr

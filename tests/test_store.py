@@ -36,6 +36,22 @@ def test_a_failed_cell_is_tried_again(tmp_path: Path) -> None:
     assert cells.read({"cell": 1}) is None
 
 
+def test_a_cell_with_any_byte_changed_is_whole_or_missing(tmp_path: Path) -> None:
+    cells = CellFolder(tmp_path)
+    cells.write({"cell": 1}, CellResult({"status": "done"}, {"predictions": pd.DataFrame({"margin": [0.5]})}))
+    (file,) = tmp_path.iterdir()
+    content = file.read_bytes()
+    ends = [*range(80), *range(len(content) - 200, len(content))]  # where headers are, which no checksum covers
+    found = []
+    for place in ends:
+        for bit in (0, 3, 7):
+            file.write_bytes(content[:place] + bytes([content[place] ^ 1 << bit]) + content[place + 1 :])
+            result = cells.read({"cell": 1})
+            assert result is None or result.status == "done"
+            found.append(result)
+    assert None in found
+
+
 def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_atomic(tmp_path / "a", b"old")
 

@@ -1,4 +1,4 @@
-"""The same weights under two names are evaluated once: the second run takes the tables of the first."""
+"""The same weights under two names, or under one with another title, are evaluated once: tables are taken over."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
 
 def evaluated_already(task: Task, others: Iterable[Task]) -> tuple[str, Outcome] | None:
-    """Name and outcome of a finished run of another submission with this model, weights, job and machine, made here.
+    """Name and outcome of a finished run with this model, weights, job and machine, made here.
 
-    Without what third parties sent: that lowers the row it was sent for. None where there is no such run.
+    Of this submission, where only what it says of itself has changed since, or of one of ``others``. Without what third
+    parties sent: that lowers the row it was sent for. None where there is no such run.
     """
-    for other in others:
-        if other.entry.name == task.entry.name or other.evaluation != task.evaluation or not other.finished:
+    same = [other for other in others if other.entry.name != task.entry.name and other.evaluation == task.evaluation]
+    for other in [task, *same]:
+        if not (other.whole if other is task else other.finished):
             continue
         try:
             run, tables = other.folder.run(), {name: other.folder.table(name) for name in TABLES}

@@ -22,7 +22,7 @@ class Board:
     """Everything found: ranked rows, runs that are unfinished, and a line for each folder that is broken."""
 
     rows: list[dict[str, Any]] = field(default_factory=list)
-    in_progress: list[str] = field(default_factory=list)
+    in_progress: list[ResultFolder] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
 
     def boards(self) -> list[tuple[str, ...]]:
@@ -40,7 +40,7 @@ def tolerant(folder: ResultFolder, work: Callable[[], T], broken: list[str]) -> 
         return work()
     except InputError as error:
         broken += error.faults
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError, RecursionError) as error:
         broken.append(f"{folder.path}: not results of fracbench ({type(error).__name__}: {error})")
     return None
 
@@ -61,7 +61,7 @@ def read_board(
         if found.row is not None:
             rows.append(found.row)
         elif not (folder.path / "summary.json").exists():
-            board.in_progress.append(f"{folder.submission} on {folder.spec}")
+            board.in_progress.append(folder)
     board.rows = _ranked(rows)
     return board
 
@@ -104,7 +104,7 @@ def _row(folder: ResultFolder, summary: dict[str, Any]) -> dict[str, Any]:
     check_row(summary, str(folder.path / "summary.json"))
     return {
         **summary,
-        "path": str(folder.path),
+        "path": str(folder.path.absolute()),
         "self_reported": not ours,
         "verified": (verified or {}).get("date"),
         "ranked": summary["ranked"] and ours,

@@ -60,6 +60,7 @@ def compute(bench: Bench, cell: Cell, seconds: float) -> CellResult:
 
 def _in_memory(bench: Bench, method: Callable[[Bench, Cell], CellResult], cell: Cell) -> CellResult:
     """The cell with as large a micro-batch as memory takes; the record says which."""
+    before = bench.model.passes.copy()
     while True:
         try:
             with bench.model.limited(*bench.job.passes(cell, bench.predictions)):
@@ -69,6 +70,7 @@ def _in_memory(bench: Bench, method: Callable[[Bench, Cell], CellResult], cell: 
         except Exception as error:
             if not smaller(bench.model, error):
                 raise
+            bench.model.passes = before.copy()  # the record says what the try that counts took
         bench.__dict__.pop("explanations", None)  # what it keeps is cut by the old micro-batch
 
 

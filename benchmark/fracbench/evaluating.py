@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
-from filelock import FileLock
 
 from fracbench import inside, specs, third_party
 from fracbench.alike import evaluated_already
@@ -136,14 +135,15 @@ def run_submission(
     folder, job = task.folder, task.job
     if (found := evaluated_already(task, others)) is not None:
         taken_from, outcome = found
-        progress.note(f"{task.entry.name}: the same model and weights as {taken_from}, whose cells it takes")
+        whose = f"{taken_from}, whose cells it takes" if taken_from != task.entry.name else "before, with its cells"
+        progress.note(f"{task.entry.name}: the same model and weights as {whose}")
         for cell in (cell for batch in range(len(job.batches)) for cell in job.cells(batch)):
             progress.cell(cell.label, sum(job.passes(cell)), cached=True)
     else:
         taken_from = None
         outcome = _evaluated(task, limits, progress) if pool is None else evaluate_spread(task, pool, limits, progress)
     given = task.entry_fields, job, outcome, task.environment, task.identity, task.evaluation
-    run = record_of(*given, taken_from)
+    run = record_of(*given, taken_from if taken_from != task.entry.name else None)
     run, tables = _with_third_parties(task, run, outcome.tables, limits, progress)
     folder.write(tables, run, summarise(run, tables))
     if not outcome.failed and not specs.extended(job.spec):
@@ -204,7 +204,8 @@ def lower(task: Task, file: Path, by: str, limits: Limits, progress: Progress) -
     places = task.folder.path / THIRD_PARTY
     try:
         places.mkdir(exist_ok=True)
-        with FileLock(places / "lock"):  # two senders at once: the second counts the first
+        # two senders at once: the second counts the first; and no run replaces the tables meanwhile
+        with task.folder.alone(partial(progress.note, f"waiting for another command in {task.folder.path}")):
             write_atomic(third_party.name_for(sent, places), file.read_bytes())
             tables = {name: task.folder.table(name) for name in TABLES}
             run, tables = _with_third_parties(task, finished_run(task, again), tables, limits, progress)

@@ -32,9 +32,9 @@ class RayPool:
             raise InputError("--ray needs Ray, which is not installed; type: pip install 'fracbench[ray]'") from None
         self._ray = ray
         _check_reachable(address)
-        where = {"include_dashboard": False} if address == "local" else {"address": address}
+        own = {"include_dashboard": False} if address == "local" else {}
         try:
-            ray.init(**where, log_to_driver=False, logging_level="error")
+            ray.init(address=address, **own, log_to_driver=False, logging_level="error")
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise InputError(f"--ray {address}: no cluster answers there ({error}); {START}") from None
         there = ray.cluster_resources()
@@ -56,10 +56,13 @@ class RayPool:
         found: Future[Results] = self._remote.remote(task, group, given, limits).future()
         return found
 
+    def abandon(self) -> None:
+        """What is under way ends by itself, unheard."""
+
     def lost(self, error: BaseException) -> str | None:
         exceptions = self._ray.exceptions
         gone = (exceptions.WorkerCrashedError, exceptions.NodeDiedError, exceptions.ObjectLostError,
-                exceptions.LocalRayletDiedError)  # fmt: skip
+                exceptions.LocalRayletDiedError, exceptions.OutOfMemoryError)  # fmt: skip
         return f"a worker was lost ({type(error).__name__})" if isinstance(error, gone) else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Callable
 
@@ -19,14 +20,15 @@ def once_for_all(job: Job, what: list[object], compute: Callable[[], pd.DataFram
     metrics = [registry.load("metrics", name) for name in job.spec.metrics]
     identity = {**job.identity(), "what": what, "versions": versions(), "code": code_of([job.dataset, *metrics])}
     file = cache_dir() / "once" / f"{keyed_digest(identity)[:40]}.parquet"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.parent.chmod(0o700)  # a private track's reference masks are among them; an older folder may stand open
     try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.parent.chmod(0o700)  # a private track's reference masks are among them; an older folder may stand open
         return pd.read_parquet(file)
     except (OSError, ValueError):
         pass
     made = io.BytesIO()
     table = compute()
     table.to_parquet(made, index=False)
-    write_atomic(file, made.getvalue())
+    with contextlib.suppress(OSError):  # a full disk makes the next model slower, no more
+        write_atomic(file, made.getvalue())
     return table

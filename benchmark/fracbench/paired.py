@@ -38,7 +38,10 @@ SCORES: dict[str, tuple[str, Statistic]] = {
 
 
 def sums_of(run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame], row: Mapping[str, Any]) -> dict[str, Any]:
-    """For each of ``SCORES`` the group names and sums of one entry; ``row`` is its summary."""
+    """For each of ``SCORES`` the group names and sums of one entry; ``row`` is its summary.
+
+    Alignment has none where a map of the panel is missing: it would be of other images than another entry's.
+    """
     images = tables["images"].set_index("image")
     predictions = tables["predictions"]
     clean = predictions[predictions.attack == "clean"].set_index("image").correct.reindex(images.index)
@@ -51,7 +54,10 @@ def sums_of(run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame], row: Map
     top, bottom = alignment_scores.panel_sums(tables["alignment"], images, run["panel"])
     groups, index = np.unique(images.group.reindex(top.index).astype(str), return_inverse=True)
     both = [np.bincount(index, weights=of.to_numpy(float), minlength=len(groups)) for of in (top, bottom)]
-    found["alignment"] = list(groups), np.stack(both)
+    maps = tables["alignment"]
+    maps = maps[(maps.attack == "clean") & maps.explainer.isin(run["panel"]) & maps.image.isin(top.index)]
+    whole = len(maps) == len(top) * len(run["panel"])
+    found["alignment"] = (list(groups), np.stack(both)) if whole else ([], np.zeros((2, 0)))
     return found
 
 
@@ -60,8 +66,9 @@ def differences(entries: Mapping[str, Mapping[str, Any]], seed: int = 0) -> list
 
     ``value`` with its 95 % interval ``low``, ``high`` (percentile bootstrap over groups, both entries in the same
     draws), ``p`` (two-sided; the entries are swapped or not within each group, (1 + b) / (1 + B)), ``holm`` (p
-    corrected over all of these comparisons; Holm 1979), and ``n`` groups. Where the entries have other groups, or a
-    score is undefined, the numbers are NaN.
+    corrected over all of these comparisons; Holm 1979), and ``n`` groups. Where the entries were not evaluated on the
+    same images, or a score is undefined, the numbers are NaN; so is the interval where groups are fewer than
+    ``stats.FEW`` or every draw gives the same.
     """
     rows = []
     for (one, of_one), (other, of_other) in itertools.combinations(entries.items(), 2):
@@ -79,7 +86,7 @@ def _difference(
 ) -> dict[str, Any]:
     (names, a), (names_b, b) = one, other
     nothing = {"value": np.nan, "low": np.nan, "high": np.nan, "p": np.nan, "holm": np.nan, "n": len(names)}
-    if list(names) != list(names_b) or not len(names):
+    if list(names) != list(names_b) or not len(names) or not _same_counts(a, b):
         return nothing
     with np.errstate(divide="ignore", invalid="ignore"):
         value = float(statistic(a.sum(1)) - statistic(b.sum(1)))
@@ -87,10 +94,16 @@ def _difference(
             return nothing
         counts, _ = stats.resample(names)
         drawn = statistic(stats.summed(counts, a.T).T) - statistic(stats.summed(counts, b.T).T)
-        low, high = np.nanquantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        says = len(names) >= stats.FEW and np.nanmax(drawn) - np.nanmin(drawn) > ROUNDING
+        low, high = np.nanquantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) if says else (np.nan, np.nan)
         beyond = sum(int((np.abs(of) >= abs(value) - ROUNDING).sum()) for of in _swapped(a, b, statistic, seed))
     return {"value": value, "low": float(low), "high": float(high), "p": (1 + beyond) / (1 + DRAWS), "holm": np.nan,
             "n": len(names)}  # fmt: skip
+
+
+def _same_counts(a: Sums, b: Sums) -> bool:
+    """Whether both have as many fractured and normal images in each group; a ratio of two sums says nothing of it."""
+    return a.shape == b.shape and (len(a) != 4 or np.array_equal(a[1::2], b[1::2]))
 
 
 def _swapped(a: Sums, b: Sums, statistic: Statistic, seed: int) -> Any:

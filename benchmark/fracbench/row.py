@@ -16,6 +16,8 @@ _Word = Annotated[str, Field(pattern=WORD_PATTERN)]
 
 
 _Number = Annotated[float, Field(ge=-1e12, le=1e12)]
+_Share = Annotated[float, Field(ge=-1e-6, le=1 + 1e-6)]
+_Aligned = Annotated[float, Field(ge=-25, le=25)]  # calibrated, where ceiling and chance are 0.05 apart or more
 _Count = Annotated[int, Field(ge=0, le=10**12)]
 
 
@@ -24,9 +26,9 @@ class _Part(BaseModel):
 
 
 class _Score(_Part):
-    value: _Number | None
-    low: _Number | None
-    high: _Number | None
+    value: _Share | None
+    low: _Share | None
+    high: _Share | None
 
     @model_validator(mode="after")
     def _whole(self) -> _Score:
@@ -88,9 +90,9 @@ class _Sender(_Part):
 
 class _Rung(_Part):
     epsilon: Epsilon
-    balanced_accuracy: _Number | None
-    sensitivity: _Number | None
-    specificity: _Number | None
+    balanced_accuracy: _Share | None
+    sensitivity: _Share | None
+    specificity: _Share | None
 
 
 class _Median(_Part):
@@ -109,7 +111,7 @@ class _AtSpecificity(_Part):
 class _Attack(_Part):
     """Costs are there for attacks that ran to their end."""
 
-    robust_balanced_accuracy: _Number | None
+    robust_balanced_accuracy: _Share | None
     n: _Count
     attack_success_rate: _Score | None = None
     missed_fracture_rate: _Score | None = None
@@ -162,7 +164,7 @@ class _Contributions(_Part):
 
     groups: list[str]
     fractured: list[bool]
-    values: list[_Number | None]
+    values: list[_Share | None]
 
     @model_validator(mode="after")
     def _of_one_length(self) -> _Contributions:
@@ -177,6 +179,9 @@ class _Mean(_Part):
 
 
 class _Panel(_Score):
+    value: _Aligned | None
+    low: _Aligned | None
+    high: _Aligned | None
     n: _Count
 
 
@@ -239,10 +244,10 @@ class Row(_Part):
     authors: Annotated[list[Annotated[OneLine, Field(max_length=200)]], Field(max_length=50)]
     control: bool
     spec: _Word
-    spec_hash: _Text
+    spec_hash: _Word
     split: _Word
     home_split: _Word
-    fingerprint: _Text
+    fingerprint: _Word
     dataset: _Word
     threat: _Word
     epsilon: Epsilon

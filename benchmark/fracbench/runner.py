@@ -89,7 +89,7 @@ def evaluate_model(
     then. Cells ``lost`` before, each with the reason, have failed and are not tried again.
     """
     progress, lost = progress or Silent(), lost or {}
-    random = probe_random(model, job, device)
+    random = probe_random(model, job, device) or _was_random(job, folder, identity or {})
     collected = Collected()
     unfit = check_networks(model, job, device)
     benches = [Bench(job, model, batch, device, random, unfit) for batch in range(len(job.batches))]
@@ -109,7 +109,7 @@ def evaluate_model(
                 allowed = seconds or patience(bench, cell)
                 progress.begins(cell, allowed)
                 result = compute(bench, cell, math.inf if watched else allowed)
-                if folder:
+                if folder and result.status != "failed":
                     folder.cells.write(name, result)
             bench.results[cell] = result
             collected.add(result)
@@ -126,6 +126,13 @@ def evaluate_model(
     outcome = outcome_of(collected, job, [*job.attacks, *([ADAPTIVE] if asking else [])], random)
     tell_blank(outcome.tables, progress)
     return outcome
+
+
+def _was_random(job: Job, folder: ResultFolder | None, identity: Mapping[str, Any]) -> bool:
+    """Whether an earlier process that computed some of these cells saw other answers to the same images."""
+    clean = [Cell("clean", batch) for batch in range(len(job.batches))] if folder else []
+    found = [folder.cells.read(named(job, cell, identity)) for cell in clean if folder]
+    return any(of.record.get("random", False) for of in found if of is not None)
 
 
 def told(job: Job, cell: Cell, result: CellResult, progress: Progress) -> None:
@@ -214,10 +221,14 @@ def check_networks(model: Guarded, job: Job, device: str, names: Collection[str]
     checking = {name: of for name, of in asked.items() if hasattr(of, "check_network")}
     with _uncounted(model):
         for name, explainer in checking.items():
-            try:
-                check_network(explainer, model, _first_images(job, device))
-            except Exception as error:
-                found[name] = error
+            while True:
+                try:
+                    check_network(explainer, model, _first_images(job, device))
+                except Exception as error:
+                    if smaller(model, error):
+                        continue
+                    found[name] = error
+                break
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated, Any, Literal
@@ -46,6 +47,11 @@ STABILITY = ("rank_correlation", "top_overlap")
 FAITHFULNESS = ("pixel_flipping", "sparseness")
 
 
+# of bounded length and exponent: strangers write these too, and 1e999999999 is a number of a billion digits
+_DECIMAL = r"[+-]?(\d{1,9}(\.\d{0,30})?|\.\d{1,30})(e[+-]?\d{1,2})?"
+_FRACTION = re.compile(f"{_DECIMAL}(/{_DECIMAL})?", re.ASCII | re.IGNORECASE)
+
+
 def parse_epsilon(text: str | int | float) -> float:
     """Turn a fraction such as ``2/255`` or ``0.5/255`` into a float.
 
@@ -55,11 +61,11 @@ def parse_epsilon(text: str | int | float) -> float:
     written = str(text).strip()
     parts = written.split("/")
     try:
-        if len(parts) > 2:
+        if not _FRACTION.fullmatch(written):
             raise ValueError
         value = Fraction(parts[0]) / (Fraction(parts[1]) if len(parts) == 2 else 1)
     except (ValueError, ZeroDivisionError):
-        raise ValueError(f"'{written}' is not a fraction; write an epsilon like 2/255") from None
+        raise ValueError(f"'{written[:40]}' is not a fraction; write an epsilon like 2/255") from None
     if value <= 0:
         raise ValueError(f"epsilon {written} is not positive; write a fraction like 2/255")
     if len(parts) == 1 and value >= 1:

@@ -36,6 +36,9 @@ class Pool(Protocol):
     def submit(self, task: Task, group: Group, given: Results, limits: Limits, told: Told) -> Future[Results]:
         """Begin to compute a group; ``told`` may hear of each cell as it is finished, before the future has all."""
 
+    def abandon(self) -> None:
+        """Nobody waits any more for what is under way."""
+
     def lost(self, error: BaseException) -> str | None:
         """Why the same group may be computed again elsewhere; None where it would fail again."""
 
@@ -170,19 +173,27 @@ class _Spread:
         told(self.task.job, cell, result, self.progress)
 
 
+def _compute(spread: _Spread, cells: Iterable[Sequence[Cell]]) -> None:
+    try:
+        spread.compute(cells)
+    except BaseException:  # such as a full disk: the next submission waits for nothing of this one
+        spread.pool.abandon()
+        raise
+
+
 def evaluate_spread(task: Task, pool: Pool, limits: Limits, progress: Progress) -> Outcome:
     """Compute or read back every cell of a submission on the workers of ``pool``: the tables that one worker makes."""
     job = task.job
     batches = range(len(job.batches))
     spread = _Spread(task, pool, limits, progress)
     plan = [job.cells(batch) for batch in batches]
-    spread.compute(plan)
+    _compute(spread, plan)
     random = any(spread.known[Cell("clean", batch)].record.get("random", False) for batch in batches)
     collected = Collected.of(spread.known, plan)
     asking = asking_of(collected, job, random, progress)
     if asking:
         more = [job.answering(batch) for batch in batches]
-        spread.compute(more)
+        _compute(spread, more)
         collected = Collected.of(spread.known, [*plan, *more])
     outcome = outcome_of(collected, job, [*job.attacks, *([ADAPTIVE] if asking else [])], random)
     tell_blank(outcome.tables, progress)

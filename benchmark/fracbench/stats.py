@@ -95,14 +95,17 @@ def auroc_interval(
     few = min(len(np.unique(of[positive])), len(np.unique(of[~positive]))) < FEW
     if few or not 0 < value < 1:
         return {"value": value, "low": np.nan, "high": np.nan, "n": len(given)}
-    one, other = given[positive][:, None], given[~positive]
-    wins = (one > other).astype(np.float32) + np.float32(0.5) * (one == other)
     counts, index = resample(of)
+    order = np.argsort(given, kind="stable")
+    # as many fractured and normal images as a draw has at each score, from the lowest
+    _, first = np.unique(given[order], return_index=True)
     drawn = []
     for some in np.array_split(counts, max(1, len(counts) // CHUNK)):
-        fractured, normal = (some[:, index[which]].astype(np.float32) for which in (positive, ~positive))
+        weights = some[:, index[order]].astype(float)
+        fractured, normal = (np.add.reduceat(weights * which[order], first, axis=1) for which in (positive, ~positive))
+        below = normal.cumsum(1) - normal / 2
         with np.errstate(invalid="ignore"):  # a draw without one of the classes says nothing
-            drawn.append(((fractured @ wins) * normal).sum(1) / (fractured.sum(1) * normal.sum(1)))
+            drawn.append((fractured * below).sum(1) / (fractured.sum(1) * normal.sum(1)))
     low, high = np.nanquantile(np.concatenate(drawn), [(1 - level) / 2, (1 + level) / 2])
     return {"value": value, "low": float(low), "high": float(high), "n": len(given)}
 

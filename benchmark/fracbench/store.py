@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import io
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from fracbench.cell_store import CellFolder
 from fracbench.errors import InputError
-from fracbench.files import cache_dir, write_atomic
+from fracbench.files import cache_dir, write_atomic, write_together
 from fracbench.keyed import digest, keyed_digest
 from fracbench.schema import SCHEMA_VERSION
 
@@ -112,20 +113,25 @@ class ResultFolder:
         finally:
             mine.release()
 
-    def _seal(self, run: Mapping[str, Any]) -> str:
-        return keyed_digest(self._content(run))
+    def _seal(self, run: Mapping[str, Any], new: Mapping[str, bytes] | None = None) -> str:
+        return keyed_digest(self._content(run, new or {}))
 
-    def _content(self, run: Mapping[str, Any]) -> dict[str, Any]:
-        """All that a seal stands for, and whose it is: results do not count in another submission's folder."""
+    def _content(self, run: Mapping[str, Any], new: Mapping[str, bytes]) -> dict[str, Any]:
+        """All that a seal stands for, and whose it is: results do not count in another submission's folder.
+
+        ``new``: files by name that are still to be written.
+        """
         unsealed = {key: value for key, value in run.items() if key != "seal"}
-        files = {"run": unsealed, "summary": self._json("summary.json"), "tables": self._hashes()}
+        summary = json.loads(new["summary.json"]) if "summary.json" in new else self._json("summary.json")
+        files = {"run": unsealed, "summary": summary, "tables": self._hashes(new)}
         return {"place": [self.submission, self.spec], **files}
 
-    def _hashes(self) -> dict[str, str]:
+    def _hashes(self, new: Mapping[str, bytes]) -> dict[str, str]:
         found = {}
         for name in TABLES:
             file = self.path / f"{name}.parquet"
-            found[name] = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
+            content = new.get(file.name) or (file.read_bytes() if file.is_file() else b"")
+            found[name] = hashlib.sha256(content).hexdigest() if content else ""
         return found
 
     @property
@@ -141,7 +147,7 @@ class ResultFolder:
         return file
 
     def _stamped(self, facts: Mapping[str, Any]) -> dict[str, Any]:
-        return {"verified": dict(facts), **self._content(self.run() or {})}
+        return {"verified": dict(facts), **self._content(self.run() or {}, {})}
 
     @property
     def verified(self) -> dict[str, Any] | None:
@@ -155,23 +161,28 @@ class ResultFolder:
         return facts if genuine else None
 
     def write(self, tables: Mapping[str, pd.DataFrame], run: dict[str, Any], summary: dict[str, Any]) -> None:
-        """Write all files of a finished run; ``run.json`` last, since it marks the run as whole."""
-        (self.path / "run.json").unlink(missing_ok=True)
+        """Write all files of a finished run, or where one cannot be written, none; ``run.json`` marks it as whole.
+
+        Raises ``OSError`` that names the file.
+        """
+        made = {"summary.json": _json_bytes(summary)}
         for name in TABLES:
             buffer = io.BytesIO()
             tables[name].to_parquet(buffer, index=False)
-            write_atomic(self.path / f"{name}.parquet", buffer.getvalue())
-        self.write_summary(summary)
-        write_atomic(self.path / "run.json", _json_bytes(run | {"seal": self._seal(run)}))
+            made[f"{name}.parquet"] = buffer.getvalue()
+        self._write(made, run)
 
     def write_summary(self, summary: dict[str, Any]) -> None:
-        write_atomic(self.path / "summary.json", _json_bytes(summary))
+        """Write the recomputed summary of results; those that are ours are sealed again."""
+        run, made = self.run(), {"summary.json": _json_bytes(summary)}
+        if run is None or self.self_reported:
+            write_atomic(self.path / "summary.json", made["summary.json"])
+        else:
+            self._write(made, run)
 
-    def reseal(self) -> None:
-        """Seal again after the summary of results that are ours was recomputed."""
-        run = self.run()
-        if run is not None:
-            write_atomic(self.path / "run.json", _json_bytes(run | {"seal": self._seal(run)}))
+    def _write(self, made: dict[str, bytes], run: Mapping[str, Any]) -> None:
+        made |= {"run.json": _json_bytes({**run, "seal": self._seal(run, made)})}
+        write_together({self.path / name: content for name, content in made.items()})
 
 
 def _same(seal: object, ours: str) -> bool:
@@ -215,8 +226,16 @@ def linked(path: Path, root: Path) -> bool:
     return any((root / part).is_symlink() for part in (below, *list(below.parents)[:-1]))
 
 
+def _has_links(folder: Path) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return any(entry.is_symlink() for entry in entries)
+    except OSError:
+        return False  # whoever reads it says why it cannot be read
+
+
 def find_results(submissions: Path, results: Path | None) -> list[ResultFolder]:
-    """All result folders: below ``results`` where it is given, and beside the submissions; none that is a link.
+    """All result folders, below ``results`` where given and beside the submissions; none that is, or holds, a link.
 
     Where both hold the same run of a submission, the one below ``results`` counts: nobody has two rows.
     """
@@ -224,7 +243,7 @@ def find_results(submissions: Path, results: Path | None) -> list[ResultFolder]:
     places = ([(results, "*/*")] if results is not None else []) + [(submissions, "*/results/*")]
     for root, pattern in places:
         for path in sorted(root.glob(pattern)):
-            if linked(path, root):
+            if linked(path, root) or (path.is_dir() and _has_links(path)):
                 continue
             if path.is_dir() and ((path / "summary.json").exists() or (path / "cells").is_dir()):
                 owner = path.parent.parent.name if pattern.endswith("results/*") else path.parent.name

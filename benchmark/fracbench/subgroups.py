@@ -61,15 +61,27 @@ def split(images: pd.DataFrame, facts: Sequence[str] | Literal["all"]) -> Iterat
     yield from _by_lesion_size(images)
 
 
-def _by_lesion_size(images: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """Thirds of the annotated fractured images, cut between unequal sizes; none where a third would be too few."""
-    share = (images.mask_area / images.content)[(images.label == 1) & images.annotated].dropna()
+def lesion_share(images: pd.DataFrame) -> pd.Series:
+    """Of each annotated fractured image, the share of the picture that is fracture."""
+    return (images.mask_area / images.content)[(images.label == 1) & images.annotated].dropna()
+
+
+def lesion_thirds(images: pd.DataFrame) -> pd.Series:
+    """The third, 0 to 2, of each annotated fractured image by that share, cut between unequal sizes.
+
+    Empty where a third would be too few.
+    """
+    share = lesion_share(images)
     if len(share) < THIRDS * stats.FEW:
-        return
+        return pd.Series(dtype=int)
     cuts = np.quantile(share, np.arange(1, THIRDS) / THIRDS, method="inverted_cdf")
-    third = np.searchsorted(np.unique(cuts), share, side="left")
+    return pd.Series(np.searchsorted(np.unique(cuts), share, side="left"), index=share.index)
+
+
+def _by_lesion_size(images: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    share, third = lesion_share(images), lesion_thirds(images)
     for number in np.unique(third):
-        some = share[third == number]
+        some = share[third.index[third == number]]
         chosen = images.index.isin(some.index) | (images.label == 0)
         yield LESION_SIZE, f"{some.min():.2%} to {some.max():.2%} of the image", images[chosen]
 

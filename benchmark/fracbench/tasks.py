@@ -70,9 +70,17 @@ class Task:
     @property
     def finished(self) -> bool:
         """Whether this very run is there, whole, ours, and without a failed cell."""
+        return self._whole("identity", self.identity)
+
+    @property
+    def whole(self) -> bool:
+        """Whether such a run is there, of the same cells, whatever the submission said of itself then."""
+        return self._whole("evaluation", self.evaluation)
+
+    def _whole(self, key: str, expected: str) -> bool:
         try:
             run = self.folder.run()
-            if run is None or run.get("identity") != self.identity or self.folder.self_reported:
+            if run is None or run.get(key) != expected or self.folder.self_reported:
                 return False
         except InputError:
             return False

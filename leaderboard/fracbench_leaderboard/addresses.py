@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,6 +13,15 @@ def board_name(board: tuple[str, ...]) -> str:
     """A board as a reader chooses it."""
     spec, split, fingerprint, rules = board
     return f"{spec}, {split} split, data {fingerprint[:12]}, rules {rules[:8]}"
+
+
+def named_boards(boards: Iterable[tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Boards by name; what would share the name of an earlier one has its whole hashes in it."""
+    named: dict[str, tuple[str, ...]] = {}
+    for board in boards:
+        name = board_name(board)
+        named[name if name not in named else f"{name} ({', '.join(board)})"] = board
+    return named
 
 
 def facts_of(row: Mapping[str, Any]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from fracbench.schema import FAITHFULNESS, SPREAD, STABILITY
 
 from fracbench_leaderboard.table import interval, number
 
-CALIBRATED = ("raw", "chance", "ceiling", "calibrated")
+CALIBRATED = ("calibrated", "raw", "chance", "ceiling")
 
 
 def clean(row: Mapping[str, Any], metric: str) -> pd.DataFrame:

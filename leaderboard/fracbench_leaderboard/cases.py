@@ -3,50 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import streamlit as st
+from fracbench.kept_rows import state_of
 from fracbench.robust_scores import whole_attacks
 from fracbench.schema import parse_epsilon
+from fracbench.subgroups import lesion_share, lesion_thirds
+from fracbench.summary import strongest_attack
 
 from fracbench_leaderboard.reading import read_gallery, read_tables
 
-OUTCOMES = ("missed", "false alarm", "flipped", "survived")
+OUTCOMES = ("missed", "false alarm", "flipped", "survived", "not attacked")
 SIZES = ("small", "middle", "large")
 
 
 def cases_of(row: Mapping[str, Any]) -> pd.DataFrame | None:
-    """One line for each image of the gallery, by image; None where tables cannot be read.
+    """One line for each image of the gallery, the lowest margin first; None where tables cannot be read.
 
-    ``label``; ``margin``, clean and ``attacked`` (the lowest under any attack of the reference threat); ``outcome``,
-    one of ``OUTCOMES``; ``area``, the share of the picture that is fracture, and its third ``size`` among all annotated
-    images; ``hit`` and ``hit_attacked``, the share of the headline's explainers whose peak lies on the fracture.
+    ``label``; ``margin``, clean and ``attacked`` (the lowest under any attack of the reference threat, ``attack``);
+    ``outcome``, one of ``OUTCOMES``; ``area``, the share of the picture that is fracture, and its third ``size`` among
+    all annotated images; ``hit`` and ``hit_attacked``, the share of the headline's explainers whose peak lies on the
+    fracture.
     """
+    return _cases(row["path"], state_of(Path(row["path"])), row)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _cases(path: str, state: Any, _row: Mapping[str, Any]) -> pd.DataFrame | None:
+    row = _row
     tables = read_tables(row, "images", "predictions", "alignment")
     gallery = read_gallery(row)
     if tables is None or gallery.empty:
         return None
     images = tables["images"].set_index("image")
-    area = (images.mask_area / images.content).where(images.label == 1)
-    thirds = pd.qcut(area.rank(method="first"), 3, labels=list(SIZES)) if area.notna().sum() >= 3 else area.astype(str)
+    thirds = lesion_thirds(images).map(dict(enumerate(SIZES)))
     predictions = tables["predictions"]
     clean = predictions[predictions.attack == "clean"].set_index("image").margin
     attacked = whole_attacks(predictions, row["threat"], parse_epsilon(row["epsilon"]))
-    lowest = attacked.sort_values("margin").groupby("image").first()
-    broken = ~attacked.groupby("image").correct.all()
+    by_image = attacked.groupby("image")
+    spared = by_image.correct.all()
     alignment = tables["alignment"][tables["alignment"].explainer.isin(row["panel"])]
     hits = alignment.groupby(["image", "attack"]).hit.mean()
     cases = pd.DataFrame(index=pd.Index(gallery.image.unique(), name="image"))
     cases["label"] = images.label.reindex(cases.index)
     cases["margin"] = clean.reindex(cases.index)
-    cases["attacked"] = lowest.margin.reindex(cases.index)
-    cases["attack"] = lowest.attack.reindex(cases.index).fillna("")
-    wrong, fell = cases.margin <= 0, broken.reindex(cases.index).fillna(False).astype(bool)
+    cases["attacked"] = by_image.margin.min().reindex(cases.index)
+    cases["attack"] = strongest_attack(attacked, list(row["attacks"])).reindex(cases.index).fillna("")
+    wrong = ~(cases.margin > 0)
+    asked = cases.index.isin(spared.index)
+    survived = spared.reindex(cases.index, fill_value=False).astype(bool)
     cases["outcome"] = np.select(
-        [wrong & (cases.label == 1), wrong, fell], ["missed", "false alarm", "flipped"], "survived"
-    )
-    cases["area"] = area.reindex(cases.index)
+        [wrong & (cases.label == 1), wrong, ~asked, survived],
+        ["missed", "false alarm", "not attacked", "survived"], "flipped",
+    )  # fmt: skip
+    cases["area"] = lesion_share(images).reindex(cases.index)
     cases["size"] = thirds.reindex(cases.index).astype(object).fillna("").astype(str)
     pairs = list(zip(cases.index, cases.attack, strict=True))
     cases["hit"] = hits.reindex([(image, "clean") for image in cases.index]).to_numpy()

@@ -2,41 +2,68 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
 from fracbench.board import Board, whole
 from fracbench.errors import InputError
+from fracbench.store import ResultFolder
 
-from fracbench_leaderboard.addresses import board_name, facts_of, name_of, query_of
+from fracbench_leaderboard.addresses import facts_of, name_of, named_boards, query_of
 from fracbench_leaderboard.figures import COLOURED
 from fracbench_leaderboard.joint import METRIC
 
+SECONDS = 5  # between looks at runs that are under way
+SHOWN = 20  # lines about results that cannot be read
 FACTS = {"dataset": "Dataset", "data": "Data fingerprint", "threat": "Threat", "epsilon": "Epsilon"}
 
 
 def choose_board(board: Board) -> list[dict[str, Any]]:
     """The rows of the board that the user chose; none, with what to type, where nothing has been run."""
-    for line in board.broken:
-        st.warning("Left out, since it cannot be read:")
-        st.text(line)
+    if board.broken:
+        st.warning(f"Left out, since they cannot be read: {len(board.broken)}")
+        st.text("\n".join(board.broken[:SHOWN]))
     if board.in_progress:
-        with st.expander(f"In progress, not ranked yet: {len(board.in_progress)}"):
-            st.text("\n".join(board.in_progress))
+        _in_progress(board.in_progress)
     if not board.rows:
         st.subheader("No results yet")
         st.write("Evaluate the submissions, then reload this page:")
         st.code("fracbench run --all", language="sh")
         return []
-    names = {board_name(of): of for of in board.boards()}
+    names = named_boards(board.boards())
     firsts = {name: board.of(of)[0] for name, of in names.items()}
     left = _narrowed(firsts) if len(names) > 1 else list(names)
     if not left:
         st.write("No board is left: take a filter back.")
         return []
     options = sorted(left, key=lambda name: not name.startswith("phantom-v1, "))
-    return board.of(names[st.selectbox("Benchmark and data", options, key="board", bind="query-params")])
+    return board.of(names[choose("Benchmark and data", options, "board")])
+
+
+def settled(options: Sequence[str], key: str) -> str:
+    """What the reader chose, else what the address asks for, else the first option, before ``choose`` draws it."""
+    if st.session_state.get(key) not in options:
+        st.session_state[key] = asked if (asked := st.query_params.get(key)) in options else options[0]
+    return str(st.session_state[key])
+
+
+def choose(label: str, options: Sequence[str], key: str) -> str:
+    """A box whose choice is always in the address, also where it is the first: what is first may change."""
+    settled(options, key)
+    return str(st.selectbox(label, options, index=None, key=key, bind="query-params"))
+
+
+@st.fragment(run_every=SECONDS)
+def _in_progress(folders: Sequence[ResultFolder]) -> None:
+    """The runs under way and how far they are, counted again while the page is open; one that ends becomes a row."""
+    if any((folder.path / "summary.json").exists() for folder in folders):
+        st.rerun()
+    with st.expander(f"In progress, not ranked yet: {len(folders)}"):
+        counts = [len(list((folder.path / "cells").glob("*.zip"))) for folder in folders]
+        st.text("\n".join(f"{folder.submission} on {folder.spec}: {n} cells are finished"
+                          for folder, n in zip(folders, counts, strict=True)))  # fmt: skip
 
 
 def _narrowed(firsts: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -51,13 +78,19 @@ def _narrowed(firsts: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def by_name(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    return {name_of(row): row for row in rows}
+    named: dict[str, dict[str, Any]] = {}
+    seen: Counter[str] = Counter()
+    for row in rows:  # ranked rows come first, and a copy of a run takes no name from the run
+        name = name_of(row)
+        named[f"{name} (copy {seen[name]})" if seen[name] else name] = row
+        seen[name] += 1
+    return named
 
 
 def choose_model(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The row of the model that the user chose, with all that is known of it."""
     named = by_name(rows)
-    return whole_row(named[st.selectbox("Model", list(named), key="model", bind="query-params")])
+    return whole_row(named[choose("Model", list(named), "model")])
 
 
 def whole_row(row: dict[str, Any]) -> dict[str, Any]:
@@ -76,7 +109,7 @@ def some_of(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     if len(named) <= COLOURED:
         return list(named.values())
     words, first = f"Entries in the figure (of {len(named)})", list(named)[:COLOURED]
-    chosen = st.multiselect(words, list(named), default=first, key="entries", bind="query-params")
+    chosen = st.multiselect(words, list(named), default=first, key="shown", bind="query-params")
     return [named[name] for name in chosen]
 
 

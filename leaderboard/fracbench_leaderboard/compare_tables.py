@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from fracbench_leaderboard.filtering import training_kind
-from fracbench_leaderboard.table import badges, interval, number, scores
+from fracbench_leaderboard.table import badges, interval, number, p_words, scores
 
 
 def side_by_side(rows: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
@@ -53,7 +53,3 @@ def difference_table(found: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 def _signed(value: float) -> str:
     return "–" if value != value else f"{value:+.3f}"
-
-
-def p_words(p: float) -> str:
-    return "–" if p != p else "< .001" if p < 0.001 else f"{p:.3f}"

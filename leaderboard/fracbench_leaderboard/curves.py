@@ -11,6 +11,8 @@ from fracbench.schema import parse_epsilon
 
 from fracbench_leaderboard.figures import colour_by_name, kind_of
 
+MARKS = ["circle", "square", "triangle-up", "diamond", "cross"]  # with seven colours, no two of 35 entries look alike
+
 
 def curves(rows: Sequence[Mapping[str, Any]]) -> alt.LayerChart | None:
     """Robust balanced accuracy over log2(epsilon); a click in the legend leaves one entry. None without points."""
@@ -33,10 +35,11 @@ def curves(rows: Sequence[Mapping[str, Any]]) -> alt.LayerChart | None:
     y = alt.Y("accuracy:Q", title="robust balanced accuracy", scale=alt.Scale(domain=[0, 1]))
     lines = (
         alt.Chart(pd.DataFrame(points))
-        .mark_line(point=True)
+        .mark_line(point={"size": 60})
         .encode(
             x=x, y=y,
             color=colour_by_name(),
+            shape=alt.Shape("name:N", title=None, scale=alt.Scale(range=MARKS)),
             strokeDash=alt.StrokeDash("kind:N", title=None, scale=alt.Scale(domain=["ranked", "control", "unranked"],
                                                                             range=[[1, 0], [6, 3], [2, 3]])),
             opacity=alt.condition(chosen, alt.value(1.0), alt.value(0.08)),

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
+from fracbench.text import FORMULA
 
+NUMBERS = re.compile(r"(?=.*[\d–])[-+\d.,\[\]()/%→<–n=\s]*")  # with intervals, fractions and n
 WIDTH = 900  # pixels
 
 
@@ -21,11 +23,18 @@ def drawn(chart: Any, kind: str) -> bytes:
     return made if isinstance(made, bytes) else made.encode()
 
 
+def _harmless(cell: object) -> object:
+    """Words that a spreadsheet would take for a formula have a ' before them."""
+    formula = isinstance(cell, str) and cell.startswith(tuple(FORMULA)) and not NUMBERS.fullmatch(cell)
+    return f"'{cell}" if formula else cell
+
+
 def plain(frame: pd.DataFrame) -> pd.DataFrame:
     """A table of flat columns, lists in words, whatever a page made of it."""
     flat = frame.copy()
     flat.columns = [re.sub(r"^ | $", "", " ".join(name)) if isinstance(name, tuple) else str(name) for name in frame]
     for name in flat:
+        flat[name] = flat[name].map(_harmless)
         if flat[name].map(lambda of: isinstance(of, Sequence) and not isinstance(of, str)).any():
             flat[name] = flat[name].map("; ".join)
     return flat

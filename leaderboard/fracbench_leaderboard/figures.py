@@ -18,9 +18,11 @@ CLICKED = "clicked"
 END_KEYS = ("value", "low", "high")
 APART = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # at most six pairs of four entries
 BLIND = ("random", "centre", "edges", "mean_mask")  # maps that look at no model
+GREY = "#808b96"
 COLOURED = 20  # entries that a figure tells apart or names
 ACROSS = (-0.1, 1.1)  # robust balanced accuracy along the scatter, in which names find room
-HEIGHT, WIDTHS = 420, {"wide": 640, "narrow": 280}  # pixels: the least width that names of each kind are placed for
+HEIGHT, PLOT = 420, 270  # pixels, and what axis and legend leave of them
+WIDTHS = {"wide": 640, "narrow": 280}  # pixels: the least width that names of each kind are placed for
 
 
 def kind_of(row: Mapping[str, Any]) -> str:
@@ -29,9 +31,9 @@ def kind_of(row: Mapping[str, Any]) -> str:
 
 
 def colour_by_name() -> alt.Color:
-    """A colour for each of up to twenty entries, named in a legend."""
+    """A colour for each entry, named in a legend; beyond seven entries they come again."""
     legend = alt.Legend(orient="right", labelLimit=260)
-    return alt.Color("name:N", title=None, scale=alt.Scale(scheme="tableau20"), legend=legend)
+    return alt.Color("name:N", title=None, scale=alt.Scale(range=[*APART, GREY]), legend=legend)
 
 
 def scatter(
@@ -39,18 +41,14 @@ def scatter(
     attack: str = EVERY_ATTACK,
     explainer: str = PANEL,
     clickable: bool = False,
+    among: Sequence[Mapping[str, Any]] | None = None,
 ) -> alt.LayerChart | None:
     """Robust balanced accuracy against calibrated alignment, with intervals; None without points.
 
-    The line is the Pareto front of ranked entries. Of many only the first are named. Where it is ``clickable``, a click
-    chooses an entry under ``CLICKED``.
+    The line joins those on the Pareto front of the ranked entries ``among`` which these are, all of them unless given.
+    Of many only the first are named. Where it is ``clickable``, a click chooses an entry under ``CLICKED``.
     """
-    points = []
-    for row in rows:
-        scores = {"robust": joint.robustness(row, attack), "alignment": joint.alignment(row, explainer)}
-        if all(score["value"] is not None for score in scores.values()):
-            numbers = {f"{name}_{key}": score[key] for name, score in scores.items() for key in END_KEYS}
-            points.append({"name": row["submission"], "kind": kind_of(row), **numbers})
+    points = _points(rows, attack, explainer)
     if not points:
         return None
     bounds = [v for p in points for key in END_KEYS if (v := p[f"alignment_{key}"]) is not None]
@@ -83,7 +81,15 @@ def scatter(
     words = horizontal.mark_text(align="right", baseline="bottom", dx=-4, fontSize=11, color="gray").encode(
         x=alt.datum(ACROSS[1]), y="y:Q", text="words:N"
     )
-    layers = [rules, words, *_front(points, x, y), across, up, marks, named.encode(x=x, y=y, text="name:N")]
+    layers = [
+        rules,
+        words,
+        *_front(points, _points(among or rows, attack, explainer), x, y),
+        across,
+        up,
+        marks,
+        named.encode(x=x, y=y, text="name:N"),
+    ]
     return alt.LayerChart(layer=layers).properties(
         height=HEIGHT, description="Each entry's robust balanced accuracy and calibrated alignment with 95 % intervals"
     )
@@ -92,7 +98,7 @@ def scatter(
 def _place_names(points: Sequence[dict[str, Any]], domain: Sequence[float]) -> None:
     """Give each point what ``name_places`` found for its name, for every kind of width."""
     names = [point["name"] for point in points[:COLOURED]]
-    tall = HEIGHT / (domain[1] - domain[0])
+    tall = PLOT / (domain[1] - domain[0])
     for kind, width in WIDTHS.items():
         wide = width / (ACROSS[1] - ACROSS[0])
         at = [(wide * (p["robust_value"] - ACROSS[0]), tall * (domain[1] - p["alignment_value"])) for p in points]
@@ -100,9 +106,22 @@ def _place_names(points: Sequence[dict[str, Any]], domain: Sequence[float]) -> N
             point[kind] = place
 
 
-def _front(points: Sequence[Mapping[str, Any]], x: Any, y: Any) -> list[alt.Chart]:
-    ranked = [point for point in points if point["kind"] == "ranked"]
-    best = [ranked[i] for i in joint.pareto([(p["robust_value"], p["alignment_value"]) for p in ranked])]
+def _points(rows: Sequence[Mapping[str, Any]], attack: str, explainer: str) -> list[dict[str, Any]]:
+    """Both numbers of each entry that has them, with their ends."""
+    points = []
+    for row in rows:
+        scores = {"robust": joint.robustness(row, attack), "alignment": joint.alignment(row, explainer)}
+        if all(score["value"] is not None for score in scores.values()):
+            numbers = {f"{name}_{key}": score[key] for name, score in scores.items() for key in END_KEYS}
+            points.append({"name": row["submission"], "kind": kind_of(row), **numbers})
+    return points
+
+
+def _front(points: Sequence[Mapping[str, Any]], among: Sequence[Mapping[str, Any]], x: Any, y: Any) -> list[alt.Chart]:
+    ranked = [point for point in among if point["kind"] == "ranked"]
+    front = [ranked[i] for i in joint.pareto([(p["robust_value"], p["alignment_value"]) for p in ranked])]
+    shown = {point["name"] for point in points}
+    best = [point for point in front if point["name"] in shown]
     if len(best) < 2:
         return []
     step = alt.Chart(pd.DataFrame(best)).mark_line(interpolate="step-before", color="#009E73", opacity=0.6)

@@ -45,7 +45,8 @@ class Filters:
             return False
         if self.architectures and row["architecture"] not in self.architectures:
             return False
-        if self.most_parameters is not None and not (0 <= (row["parameters"] or 0) <= 1e6 * self.most_parameters):
+        size = row["parameters"]
+        if self.most_parameters is not None and (size is None or size > 1e6 * self.most_parameters):
             return False
         if self.since is not None and ((on := finished(row)) is None or on < self.since):
             return False

@@ -10,13 +10,12 @@ import pandas as pd
 
 from fracbench_leaderboard.map_kinds import KINDS, map_kind
 
-VALUES = ("calibrated", "raw", "chance", "ceiling")
-
 
 def heat_map(row: Mapping[str, Any], value: str, condition: str) -> alt.LayerChart:
     """A square for each explainer and metric, with its number; a dash where the number is not defined.
 
-    ``value`` is one of ``VALUES``, ``condition`` is ``clean`` or an attack. Blue is above 0 and orange below it.
+    ``value`` is one of ``alignment_tables.CALIBRATED``, ``condition`` is ``clean`` or an attack. Blue is above 0 and
+    orange below it.
     """
     squares = [
         {"explainer": explainer, "metric": metric.replace("_", " "), "value": of[condition][value],

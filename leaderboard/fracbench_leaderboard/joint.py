@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fracbench.alignment_scores import HEADLINE_METRIC
+
 EVERY_ATTACK, PANEL = "every attack", "headline panel"
-METRIC = "relevance_rank_accuracy"
+ROBUST, ALIGNED = "Robust bal. acc.", "Calibrated alignment"
+METRIC = HEADLINE_METRIC
 Score = Mapping[str, Any]  # value, low, high; None where it is not known
 
 
@@ -18,6 +21,14 @@ def attacks_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 def explainers_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """What alignment can be read from: the headline's explainers together, or one map."""
     return list(dict.fromkeys([PANEL, *(name for row in rows for name in row["alignment"])]))
+
+
+def robust_name(attack: str) -> str:
+    return ROBUST if attack == EVERY_ATTACK else f"{ROBUST}, {attack}"
+
+
+def aligned_name(explainer: str) -> str:
+    return ALIGNED if explainer == PANEL else f"{ALIGNED}, {explainer}"
 
 
 def robustness(row: Mapping[str, Any], attack: str = EVERY_ATTACK) -> Score:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import io
-import re
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
 import pandas as pd
 import streamlit as st
 
-from fracbench_leaderboard.drawing import drawn, plain
+from fracbench_leaderboard.drawing import NUMBERS, drawn, plain
 
-NUMBERS = re.compile(r"(?=.*[\d–])[-+\d.,\[\]()/%→<–n=\s]*")  # with intervals, fractions and n
 LONG = 30  # lines beyond which a table scrolls
 
 
@@ -20,12 +19,11 @@ def offer_table(
     frame: pd.DataFrame,
     name: str,
     *,
-    whole: pd.DataFrame | None = None,
+    whole: Callable[[], pd.DataFrame] | None = None,
     config: Any = None,
-    order: Any = None,
     words: bool = False,
 ) -> None:
-    """Show a table with buttons below it that download it, or the ``whole`` it is drawn from.
+    """Show a table with buttons below it that download it, or what ``whole`` makes, which it is drawn from.
 
     A table of ``words`` breaks its lines, so that all can be read.
     """
@@ -34,13 +32,16 @@ def offer_table(
     else:
         height: Literal["content", "auto"] = "content" if len(frame) <= LONG else "auto"
         config = aligned(frame) | (config or {})
-        st.dataframe(frame, hide_index=True, height=height, column_config=config, column_order=order,
+        st.dataframe(frame, hide_index=True, height=height, column_config=config,
                      alt=name.replace("-", " "))  # fmt: skip
-    taken = plain(frame if whole is None else whole)
+
+    def taken() -> pd.DataFrame:
+        return plain(frame if whole is None else whole())
+
     with st.container(horizontal=True, gap="small"):
-        st.download_button("CSV", lambda: taken.to_csv(index=False).encode(), f"{name}.csv", "text/csv",
+        st.download_button("CSV", lambda: taken().to_csv(index=False).encode(), f"{name}.csv", "text/csv",
                            key=f"{name}-csv", type="tertiary", on_click="ignore")  # fmt: skip
-        st.download_button("Parquet", lambda: _parquet(taken), f"{name}.parquet", "application/vnd.apache.parquet",
+        st.download_button("Parquet", lambda: _parquet(taken()), f"{name}.parquet", "application/vnd.apache.parquet",
                            key=f"{name}-parquet", type="tertiary", on_click="ignore")  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from fracbench.png import pixels
 from fracbench.store import ResultFolder
 from fracbench.submission_schema import Submission
 from fracbench.text import WORD_PATTERN
+from pandas.api import types
 from pydantic import ValidationError
 
 TEXTS = ["image", "condition", "attack", "kind", "explainer"]
@@ -22,9 +23,16 @@ COLUMNS = ["image", "label", "condition", "attack", "kind", "explainer", "png"]
 
 # what the pages read of each table
 COLUMNS_OF = {
-    "images": {"image", "label", "group", "annotated", "mask_area", "content", "metadata"},
-    "predictions": {"image", "threat", "epsilon", "attack", "part", "margin", "correct", "ladder"},
-    "alignment": {"image", "attack", "explainer", "grid", "hit"},
+    "images": {"text": {"image", "group", "metadata"}, "number": {"label", "mask_area", "content"},
+               "bool": {"annotated"}},
+    "predictions": {"text": {"image", "threat", "attack", "part"}, "number": {"epsilon", "margin"},
+                    "bool": {"correct", "ladder"}},
+    "alignment": {"text": {"image", "attack", "explainer", "grid"}, "number": {"hit"}},
+}  # fmt: skip
+KINDS: dict[str, Callable[[pd.Series], bool]] = {
+    "text": lambda of: types.infer_dtype(of, skipna=False) in ("string", "empty"),
+    "number": lambda of: types.is_numeric_dtype(of) and not types.is_bool_dtype(of),
+    "bool": types.is_bool_dtype,
 }
 
 
@@ -71,16 +79,20 @@ def submission_of(run: Mapping[str, Any]) -> Submission | None:
 def read_tables(row: Mapping[str, Any], *names: str) -> dict[str, pd.DataFrame] | None:
     """Tables of a row; None where one is missing or has not the columns that ``run`` writes."""
     path = Path(row["path"])
-    return _tables(path, names, state_of(path))
+    tables = {name: _table(path, name, state_of(path)) for name in names}
+    found = {name: of for name, of in tables.items() if of is not None}
+    return found if len(found) == len(names) else None
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)  # not to be written to: a copy of them takes long
-def _tables(path: Path, names: Sequence[str], state: Any) -> dict[str, pd.DataFrame] | None:
+@st.cache_resource(max_entries=16, show_spinner=False)  # not to be written to: a copy of them takes long
+def _table(path: Path, name: str, state: Any) -> pd.DataFrame | None:
     try:
-        tables = {name: ResultFolder(path, "", path.name).table(name) for name in names}
+        table = ResultFolder(path, "", path.name).table(name)
     except InputError:
         return None
-    return tables if all(COLUMNS_OF[name] <= set(of) for name, of in tables.items()) else None
+    columns = [(column, KINDS[kind]) for kind, of in COLUMNS_OF[name].items() for column in of]
+    sound = all(column in table and is_kind(table[column]) for column, is_kind in columns)
+    return table if sound and (name != "images" or table.image.is_unique) else None
 
 
 def of_image(gallery: pd.DataFrame, image: str) -> pd.DataFrame:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,10 +13,10 @@ import pandas as pd
 
 from fracbench_leaderboard import joint
 from fracbench_leaderboard.filtering import training_kind
-from fracbench_leaderboard.table import interval, number
+from fracbench_leaderboard.table import interval, p_words
 
 DRAWS = 10_000
-FEWEST = 4  # entries below which a rank correlation says nothing
+FEWEST = 5  # entries; of fewer no order at all has a p below .05
 Row = Mapping[str, Any]
 LIMITS = (
     "Entries of one board share data, and often architecture: they are no random sample of models.",
@@ -43,6 +45,11 @@ def relation(rows: Sequence[Row], seed: int = 0) -> Relation:
         for row in rows
         if (one := joint.robustness(row)["value"]) is not None and (other := joint.alignment(row)["value"]) is not None
     ]
+    return _relation(tuple(pairs), seed)
+
+
+@lru_cache(maxsize=16)
+def _relation(pairs: tuple[tuple[float, float], ...], seed: int) -> Relation:
     if len(pairs) < FEWEST:
         return Relation(len(pairs), None, None)
     robust, aligned = (pd.Series(of).rank().to_numpy() for of in zip(*pairs, strict=True))
@@ -64,7 +71,7 @@ def sentence(of: Relation) -> str:
             f"{of.n} ranked entries have both numbers; that is too few, or they are all alike, to say how robustness "
             f"and alignment go together."
         )
-    numbers = f"Spearman's rho {of.rho:+.2f}, permutation p {of.p:.3f}, n = {of.n} entries"
+    numbers = f"Spearman's rho {of.rho:+.2f}, permutation p {p_words(of.p)}, n = {of.n} entries"
     if of.p > 0.05:
         return f"No relation between robustness and alignment can be told from chance ({numbers})."
     more = "better" if of.rho > 0 else "worse"
@@ -72,23 +79,24 @@ def sentence(of: Relation) -> str:
 
 
 def twins(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
-    """Pairs of a standard and an adversarially trained entry with the same architecture, size and training data."""
+    """Pairs of a standard and an adversarially trained entry with the same architecture, size and stated data."""
+    families: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        if row["parameters"] is not None:
+            families.setdefault((row["architecture"], row["parameters"], row["trained_on"]), []).append(row)
 
-    def family(row: Row) -> tuple[Any, ...]:
-        return row["architecture"], row["parameters"], row["trained_on"]
+    def of(kind: str, family: Sequence[Row]) -> list[Row]:
+        return [row for row in family if training_kind(row) == kind]
 
-    return [
-        (plain, robust)
-        for plain in rows
-        for robust in rows
-        if family(plain) == family(robust)
-        and training_kind(plain) == "standard"
-        and training_kind(robust) == "adversarial"
-    ]
+    return [pair for family in families.values()
+            for pair in itertools.product(of("standard", family), of("adversarial", family))]  # fmt: skip
 
 
 def twin_table(pairs: Sequence[tuple[Row, Row]]) -> pd.DataFrame:
-    """One line per pair: both robust accuracies, both calibrated alignments, and the difference of these."""
+    """One line per pair: both robust accuracies, both calibrated alignments, and the difference of these.
+
+    The difference has no interval here: the page that compares two entries pairs their images.
+    """
     lines = []
     for plain, robust in pairs:
         before, after = joint.alignment(plain)["value"], joint.alignment(robust)["value"]
@@ -97,12 +105,12 @@ def twin_table(pairs: Sequence[tuple[Row, Row]]) -> pd.DataFrame:
             {
                 "Standard": plain["submission"],
                 "Adversarial": robust["submission"],
-                "Robust bal. acc.": f"{number(joint.robustness(plain)['value'])} → "
-                f"{number(joint.robustness(robust)['value'])}",
+                "Robust, standard": interval(joint.robustness(plain)),
+                "Robust, adversarial": interval(joint.robustness(robust)),
                 "Alignment, standard": interval(joint.alignment(plain)),
                 "Alignment, adversarial": interval(joint.alignment(robust)),
                 "Difference": change,
-                "n": str(plain["calibrated_alignment"]["n"]),
+                "n": " / ".join(str(row["calibrated_alignment"]["n"]) for row in (plain, robust)),
             }
         )
     return pd.DataFrame(lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -12,7 +13,7 @@ from fracbench import __version__
 from fracbench.board import Board
 from fracbench.files import write_atomic
 
-from fracbench_leaderboard.addresses import board_name
+from fracbench_leaderboard.addresses import named_boards
 from fracbench_leaderboard.bars import interval_bar
 from fracbench_leaderboard.drawing import drawn, plain
 from fracbench_leaderboard.figures import scatter
@@ -41,7 +42,8 @@ def write(board: Board, folder: Path, benchmark: str | None = None) -> list[Path
 
     All boards, or those of one ``benchmark``; ranks are those of the leaderboard.
     """
-    tables = {board_name(of): board.of(of) for of in board.boards() if benchmark in (None, of[0])}
+    named = named_boards(of for of in board.boards() if benchmark in (None, of[0]))
+    tables = {name: board.of(of) for name, of in named.items()}
     made = {
         "html": _html(tables),
         "md": "\n".join(_markdown(name, rows) for name, rows in tables.items()),
@@ -56,16 +58,31 @@ def write(board: Board, folder: Path, benchmark: str | None = None) -> list[Path
 
 def _short(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """The columns of a page's width, every number with its interval."""
-    frame = ranking_frame(rows, show=lambda score: {"": interval(score)})
+    frame = ranking_frame(rows, show=lambda _, score: {"": interval(score)})
     for name in ("Rank", "Tie group"):
         frame[name] = ["–" if value is None or value != value else str(int(value)) for value in frame[name]]
-    frame["Name"] = [row["submission"] + (" (control)" if row["control"] else "") for row in rows]
+    frame["Name"] = [named(row) for row in rows]
     return frame[list(SHORT)]
+
+
+def named(row: Mapping[str, Any]) -> str:
+    """A row's name, and what a reader must know before comparing its numbers."""
+    why = ["control"] if row["control"] else []
+    why += ["self-reported"] if row.get("self_reported") else []
+    why += ["not ranked"] if row["rank"] is None else []
+    return row["submission"] + (f" ({', '.join(why)})" if why else "")
 
 
 def _markdown(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
     frame = _short(rows)
-    lines = [f"## {name}", "", rows[0]["note"], "", f"| {' | '.join(frame)} |", "|" + " --- |" * frame.shape[1]]
+    lines = [
+        f"## {name}",
+        "",
+        _for_markdown(rows[0]["note"]),
+        "",
+        f"| {' | '.join(frame)} |",
+        "|" + " --- |" * frame.shape[1],
+    ]
     lines += [f"| {' | '.join(str(cell).replace('|', chr(92) + '|') for cell in line)} |" for line in frame.to_numpy()]
     return "\n".join([*lines, "", EXPLAINED, ""])
 
@@ -78,11 +95,18 @@ def _latex(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
     return made
 
 
+def _for_markdown(text: str) -> str:
+    """Text that stays text: it can be no link, no picture and no HTML."""
+    return re.sub(r"([\\`*_{}\[\]()<>#+!|:.@-])", r"\\\1", text)
+
+
+LATEX = str.maketrans({sign: rf"\{sign}" for sign in "{}%&_#$"} | {
+    "\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "–": "--"
+})  # fmt: skip
+
+
 def _for_latex(text: str) -> str:
-    for sign, written in (("\\", r"\textbackslash "), ("%", r"\%"), ("&", r"\&"), ("_", r"\_"), ("#", r"\#"),
-                          ("$", r"\$"), ("–", "--")):  # fmt: skip
-        text = text.replace(sign, written)
-    return text
+    return text.translate(LATEX)
 
 
 def _csv(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
@@ -112,7 +136,7 @@ def _section(name: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield f"<h2>{escape(name)}</h2>"
     told = f"Threat model {first['threat']} at epsilon {first['epsilon']}; dataset {first['dataset']}. {first['note']}"
     yield f"<p>{escape(told)}</p>"
-    names = list(scores(first))
+    names = list(dict.fromkeys(name for row in rows for name in scores(row)))
     heads = ["Rank", "Tie group", "Name", *names, "n", "Badges, and why a row is not ranked"]
     yield '<div class="wide"><table><thead><tr>' + "".join(f'<th scope="col">{escape(h)}</th>' for h in heads)
     yield "</tr></thead><tbody>"
@@ -129,11 +153,11 @@ def _section(name: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 def _cells(row: Mapping[str, Any], names: Sequence[str]) -> Iterator[str]:
     for key in ("rank", "tie_group"):
         yield "–" if row[key] is None else str(row[key])
-    yield escape(row["submission"] + (" (control)" if row["control"] else ""))
+    yield escape(named(row))
     found = scores(row)
     for name in names:
         of = found.get(name, {"value": None})
-        bar = interval_bar(of)
+        bar = interval_bar(name, of)
         picture = f'<img src="{escape(bar)}" alt="interval {escape(interval(of))}">' if bar else ""
         yield ("–" if of["value"] is None else f"{of['value']:.3f}") + picture
     yield f"{row['n']['annotated']} + {row['n']['normal']}"

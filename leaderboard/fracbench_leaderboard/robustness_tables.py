@@ -10,8 +10,6 @@ from fracbench.board import SCORES
 
 from fracbench_leaderboard.table import interval, number
 
-__all__ = ["attacks", "corruptions", "interval", "overview", "shifts", "subgroups", "told"]
-
 
 def overview(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """One line per entry; the worst case is a column of its own where third parties have lowered one."""

@@ -17,6 +17,10 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{round(value, 3) + 0.0:.3f}"  # never -0.000
 
 
+def p_words(p: float) -> str:
+    return "–" if p != p else "< .001" if p < 0.001 else f"{p:.3f}"
+
+
 def interval(score: Mapping[str, Any]) -> str:
     """``0.512 [0.401, 0.620]``; a dash where the number is undefined."""
     if score.get("value") is None:
@@ -52,9 +56,9 @@ def scores(row: Mapping[str, Any], attack: str = EVERY_ATTACK, explainer: str = 
         "Headline": row["headline"],
         "Aligned sensitivity": row["factors"]["aligned_sensitivity"],
         "Robust specificity": row["factors"]["robust_specificity"],
-        "Robust bal. acc.": joint.robustness(row, attack),
+        joint.robust_name(attack): joint.robustness(row, attack),
         "Clean bal. acc.": row["clean"]["balanced_accuracy"],
-        "Calibrated alignment": joint.alignment(row, explainer),
+        joint.aligned_name(explainer): joint.alignment(row, explainer),
     }
     return found | ({"Robust alignment": row["robust_alignment"]["attacked"]} if row["robust_alignment"] else {})
 
@@ -63,13 +67,13 @@ def ranking_frame(
     rows: Sequence[Mapping[str, Any]],
     attack: str = EVERY_ATTACK,
     explainer: str = PANEL,
-    show: Callable[[joint.Score], Mapping[str, Any]] | None = None,
+    show: Callable[[str, joint.Score], Mapping[str, Any]] | None = None,
 ) -> pd.DataFrame:
     """One line per entry, ranked first; of each score its columns are what ``show`` makes of it, by their endings.
 
     Without ``show`` these are numbers: value, low and high.
     """
-    show = show or (lambda of: {"": of["value"], " low": of["low"], " high": of["high"]})
+    show = show or (lambda _, of: {"": of["value"], " low": of["low"], " high": of["high"]})
     return pd.DataFrame(
         [
             {
@@ -78,7 +82,7 @@ def ranking_frame(
                 "Name": row["submission"],
                 "Badges": badges(row),
                 **{name + end: of for name, score in scores(row, attack, explainer).items()
-                   for end, of in show(score).items()},
+                   for end, of in show(name, score).items()},
                 "n": f"{row['n']['annotated']} + {row['n']['normal']}",
                 "Unranked because": "; ".join(row["unranked_because"]),
                 "Notes": notes(row),

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+
+def literal(name: str) -> str:
+    """A name for where Markdown is read: what a reader's program would make a link of is written as code."""
+    return f"`{name}`" if "www." in name.casefold() else name
+
+
 RANKING = """
 - **Badges**: *control*, there to lose; *self-reported*, until `fracbench verify` has computed a sample again; what
   its training data has in common with these images.
@@ -14,10 +20,11 @@ RANKING = """
 - **Robust specificity**: share of normal images that stay correct under every attack. Both factors also count images
   that third parties sent, which the robust balanced accuracy in the table leaves out; see the Robustness page.
 - **Calibrated alignment**: relevance rank accuracy on clean images, 0 at chance and 1 at the best a map of that
-  grid can reach, over the headline's explainers.
+  grid can reach, over the headline's explainers unless the column names one.
 - **Robust alignment**, where it is measured: the same while an attack moves the explanation off the fracture and keeps
   the answer; see the model's page.
-- **Pareto front**, the green line: ranked entries that no other beats in both numbers. A **blind map** is one that
+- **Pareto front**, the green line: ranked entries, controls aside, to which no other is equal or better in both
+  numbers. A **blind map** is one that
   looks at no model; **reader** is a second annotator, or the annotation with its tolerance.
 - Intervals are 95 % (97.5 % for the two factors, so that the interval of their product holds at 95 %), by
   bootstrap over patients or groups (Wilson's where successes, failures or groups are few).
@@ -82,18 +89,21 @@ COMPARE = """
 - **p**: how often a difference at least as large comes about when the two entries are swapped at random within each
   group of images, of 20,000 times. **Corrected**: for all lines of the table together (Holm).
 - **Outcome**: *missed* and *false alarm* are wrong without an attack, *flipped* is right until an attack of the
-  benchmark breaks it, *survived* is right under all of them.
+  benchmark breaks it, *survived* is right under all of them; *not attacked*: no attack came to an end on it, which
+  the scores count as broken.
 """
 
 CASES = """
 - **Margin**: the logit of the true class less the other's; below 0 the answer is wrong. Cases are sorted by the margin
   without an attack, the lowest first.
 - **Outcome**: *missed* (a fracture) and *false alarm* are wrong without an attack, *flipped* is right until an attack
-  of the benchmark breaks it, *survived* is right under all of them.
+  of the benchmark breaks it, *survived* is right under all of them; *not attacked*: no attack came to an end on it,
+  which the scores count as broken.
 - **Under attack** is the strongest attempt on this image, whether or not it broke the answer.
 - **Perturbation**: what the attack changed, grey where nothing; at x 1 black and white are plus and minus epsilon.
 - **Lesion size**: thirds of the annotated images by the share of the picture that is fracture.
-- **Hit**: the map's peak lies on the fracture, tolerance included. Maps are scaled each by its own maximum, and drawn
+- **Hit**: the map's peak lies on the fracture, tolerance included, for at least half of the headline's explainers.
+  Maps are scaled each by its own maximum, and drawn
   by their square roots, so that weak parts can be seen too.
 - Only some images of a benchmark come with pictures (24 at most).
 """
@@ -103,5 +113,5 @@ QUESTION = """
   ranked are left out.
 - **Spearman's rho**: how far the order of entries by one number is their order by the other, from -1 to 1. **p**: how
   often shuffled entries give one at least as far from 0.
-- **Twins** are a standard and an adversarially trained entry of the same architecture, size and training data.
+- **Twins** are a standard and an adversarially trained entry of the same architecture, size and stated training data.
 """

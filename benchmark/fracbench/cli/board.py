@@ -55,11 +55,8 @@ def _summarise(folder: Any, benchmark: str | None) -> None:
     record = folder.run()
     if record is None or benchmark not in (None, record["spec"]):
         return
-    ours = not folder.self_reported
-    recomputed = summary.summarise(record, {name: folder.table(name) for name in TABLES})
-    folder.write_summary(recomputed)
-    if ours:
-        folder.reseal()
+    with folder.alone(partial(click.echo, f"waiting for another command in {folder.path}", err=True)):
+        folder.write_summary(summary.summarise(record, {name: folder.table(name) for name in TABLES}))
 
 
 def _shown(folders: Sequence[ResultFolder]) -> Iterator[ResultFolder]:

@@ -8,8 +8,9 @@ import streamlit as st
 
 from fracbench_leaderboard import alignment_tables as tables
 from fracbench_leaderboard.choosing import choose_metric
-from fracbench_leaderboard.heat import VALUES, heat_map
+from fracbench_leaderboard.heat import heat_map
 from fracbench_leaderboard.offering import offer_figure, offer_table
+from fracbench_leaderboard.words import literal
 
 WIDE: dict[Any, Any] = {1: st.column_config.TextColumn(width=170)}  # the column after the index: names are long
 
@@ -18,18 +19,19 @@ def show(row: dict[str, Any]) -> None:
     """Draw it; ``row`` is whole."""
     name = row["submission"]
     st.subheader("Every explainer and metric")
-    value = st.segmented_control("Number", VALUES, default=VALUES[0], key="value", bind="query-params") or VALUES[0]
     conditions = tables.conditions(row)
-    condition = st.selectbox("Images", conditions, key="images", bind="query-params", format_func=tables.of_images)
-    metric = choose_metric([row])
-    if metric is None:
+    if not conditions:
         st.write("This entry has not been explained.")
         return
+    kinds = tables.CALIBRATED
+    value = st.segmented_control("Number", kinds, default=kinds[0], key="value", bind="query-params") or kinds[0]
+    condition = st.selectbox("Images", conditions, key="images", bind="query-params", format_func=tables.of_images)
+    metric = choose_metric([row]) or ""  # there is one where there are conditions
     offer_figure(heat_map(row, value, condition), f"{name}-{condition}-{value}")
     st.text(tables.panel(row))
-    st.subheader(metric)
+    st.subheader(literal(metric))
     st.write("Annotated fractured images without an attack")
-    offer_table(tables.clean(row, metric), f"{name}-{metric}", config=WIDE)
+    offer_table(tables.clean(row, metric), f"{name}-scores-{metric}", config=WIDE)
     blank = tables.blank_maps(row)
     if blank.empty:
         st.text("No map of these images is blank, with or without an attack.")

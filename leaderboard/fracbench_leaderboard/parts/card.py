@@ -11,7 +11,7 @@ import yaml
 from fracbench_leaderboard.bars import interval_bar
 from fracbench_leaderboard.offering import offer_table
 from fracbench_leaderboard.reading import read_run, submission_of
-from fracbench_leaderboard.table import badges, notes, scores, training_words
+from fracbench_leaderboard.table import badges, notes, number, scores, training_words
 
 HALVES = ("Aligned sensitivity", "Robust specificity")
 
@@ -29,11 +29,15 @@ def show(row: dict[str, Any]) -> None:
     if told := notes(row):
         st.text(told)
     numbers = scores(row)
-    lines = [{"Score": name, "Value": of["value"], "Interval": interval_bar(of),
+    lines = [{"Score": name, "Value": of["value"], "Interval": interval_bar(name, of),
               "Level": "97.5 %" if name in HALVES else "95 %"} for name, of in numbers.items()]  # fmt: skip
     whole = [{"score": name, **{key: of[key] for key in ("value", "low", "high")}} for name, of in numbers.items()]
     config = {"Value": st.column_config.NumberColumn(format="%.3f"), "Interval": st.column_config.ImageColumn()}
-    offer_table(pd.DataFrame(lines), f"{row['submission']}-scores", whole=pd.DataFrame(whole), config=config)
+    offer_table(pd.DataFrame(lines), f"{row['submission']}-scores", whole=lambda: pd.DataFrame(whole), config=config)
+    each = {name: value for name, value in row["headline_per_explainer"].items() if value is not None}
+    if each:
+        told = "; ".join(f"{name} {number(value)}" for name, value in each.items())
+        st.text(f"Headline by each explainer of the panel alone (no interval is computed): {told}")
     run = read_run(row)
     submission = None if run is None else submission_of(run)
     if submission is None:

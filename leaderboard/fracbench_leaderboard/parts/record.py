@@ -11,19 +11,20 @@ import streamlit as st
 
 from fracbench_leaderboard.offering import offer_table
 from fracbench_leaderboard.reading import read_run
-from fracbench_leaderboard.table import number
+from fracbench_leaderboard.table import interval, number
 
 FACTS = ("spec", "spec_hash", "dataset", "split", "fingerprint", "threat", "epsilon", "device", "finished",
          "weights_sha256", "identity", "metrics_backend", "taken_from")  # fmt: skip
-MEASURED = {
-    "clean_accuracy": ("clean", "balanced_accuracy"),
-    "clean_balanced_accuracy": ("clean", "balanced_accuracy"),
-    "auroc": ("clean", "auroc"),
-    "robust_accuracy": ("robust", "balanced_accuracy"),
-    "robust_balanced_accuracy": ("robust", "balanced_accuracy"),
-    "headline": ("headline",),
-    "aligned_robust_accuracy": ("headline",),
-    "calibrated_alignment": ("calibrated_alignment",),
+CLEAN, ROBUST, HEADLINE = ("clean", "balanced_accuracy"), ("robust", "balanced_accuracy"), ("headline",)
+MEASURED = {  # of what a submission may call a number: what it stands beside, and where a row has that
+    "clean_accuracy": ("clean balanced accuracy", CLEAN),
+    "clean_balanced_accuracy": ("clean balanced accuracy", CLEAN),
+    "auroc": ("AUROC", ("clean", "auroc")),
+    "robust_accuracy": ("robust balanced accuracy", ROBUST),
+    "robust_balanced_accuracy": ("robust balanced accuracy", ROBUST),
+    "headline": ("headline", HEADLINE),
+    "aligned_robust_accuracy": ("headline", HEADLINE),
+    "calibrated_alignment": ("calibrated alignment", ("calibrated_alignment",)),
 }
 
 
@@ -43,13 +44,13 @@ def show(row: dict[str, Any]) -> None:
     passes = row["passes"]
     cost = f"{row['seconds']:,.0f} s; {passes['forward']:,} forward and {passes['backward']:,} backward passes"
     st.text("\n".join([f"cost: {cost}", *(f"{key}: {run.get(key)}" for key in FACTS if run.get(key))]))
-    cells = pd.DataFrame([cell for cell in run.get("cells", []) if isinstance(cell, dict)])
-    if {"kind", "status", "seconds"} <= set(cells):
+    cells = cells_of(run)
+    if not cells.empty:
         st.subheader("Cells")
         offer_table(of_kind(cells), f"{name}-cells")
         failed = cells[cells.status != "done"]
         if not failed.empty:
-            told = Counter(zip(failed.status.map(str), failed.get("error", failed.status).map(str), strict=True))
+            told = Counter(zip(failed.status, failed.error.map(str), strict=True))
             st.text("\n".join(f"{status} ({n} cells): {error}" for (status, error), n in told.most_common(20)))
     environment = run.get("environment")
     versions = environment.get("versions") if isinstance(environment, dict) else None
@@ -59,15 +60,28 @@ def show(row: dict[str, Any]) -> None:
                     f"{name}-versions")  # fmt: skip
 
 
+def cells_of(run: Mapping[str, Any]) -> pd.DataFrame:
+    """Kind, status, seconds and error of the cells in a run record; what is none, in a stranger's, is left out."""
+    given = run.get("cells")
+    kinds: dict[str, Any] = {"kind": str, "status": str, "seconds": (int, float), "error": (str, type(None))}
+    sound = [
+        {key: cell.get(key) for key in kinds}
+        for cell in (given if isinstance(given, list) else [])
+        if isinstance(cell, dict) and all(isinstance(cell.get(key), of) for key, of in kinds.items())
+    ]
+    return pd.DataFrame(sound)
+
+
 def claimed(row: Mapping[str, Any]) -> pd.DataFrame:
     """Reported numbers, and beside each what was measured here where its name says of what it is."""
     lines = []
     for name, value in row["reported"].items():
+        words, keys = MEASURED.get(name.strip().lower().replace(" ", "_"), ("", ()))
         found: Any = row
-        for key in MEASURED.get(name.strip().lower().replace(" ", "_"), ()):
+        for key in keys:
             found = found[key]
-        measured = found["value"] if found is not row else None
-        lines.append({"Number": name, "Claimed": number(value), "Measured here": number(measured)})
+        measured = interval(found) if keys else "–"
+        lines.append({"Number": name, "Claimed": number(value), "Measured here": measured, "Which is its": words})
     return pd.DataFrame(lines)
 
 

@@ -33,7 +33,7 @@ def _draw(board: Board, rows: list[dict[str, Any]]) -> None:
         offer_figure(dots(points, metric), "alignment")
         st.text("\n".join(_caption(shown, points)))
     else:
-        st.write("No entry has a calibrated score: ceiling and chance are closer than 0.05.")
+        st.write("No entry has a calibrated score: none was explained, or ceiling and chance are closer than 0.05.")
 
 
 def _caption(rows: Sequence[dict[str, Any]], points: Sequence[dict[str, Any]]) -> list[str]:

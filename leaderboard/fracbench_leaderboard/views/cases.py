@@ -12,12 +12,13 @@ from PIL import Image
 
 from fracbench_leaderboard import words
 from fracbench_leaderboard.cases import OUTCOMES, SIZES, cases_of
-from fracbench_leaderboard.choosing import choose_model
+from fracbench_leaderboard.choosing import choose, choose_model, settled
 from fracbench_leaderboard.frame import show_page
 from fracbench_leaderboard.offering import offer_table
 from fracbench_leaderboard.pictures import COLOUR_MAPS, amplified, enlarge, outlined, overlay
 from fracbench_leaderboard.reading import of_image, picture, read_gallery, read_tables
 from fracbench_leaderboard.table import number
+from fracbench_leaderboard.words import literal
 
 PAIRS = 2  # of pictures beside each other, of the clean image and of the attacked one
 HITS = ("hit", "not hit")
@@ -70,25 +71,16 @@ def _filtered(cases: pd.DataFrame) -> pd.DataFrame:
 def _choose_image(cases: pd.DataFrame) -> str:
     """The image that the reader looks at, among those kept, with buttons to the one before and after it."""
     names = list(cases.index)
-
-    def named(image: str) -> str:
-        line = cases.loc[image]
-        truth = "fracture" if line.label else "normal"
-        return f"{names.index(image) + 1} of {len(names)}: {image} ({truth}, {line.outcome})"
-
-    # the address holds the image itself, which stays the same whatever is filtered; a bound widget would hold its label
-    asked = st.session_state.get("case", st.query_params.get("image"))
-    st.session_state["case"] = asked if asked in names else names[0]
-    place = names.index(st.session_state["case"])
+    place = names.index(settled(names, "image"))
 
     def go(to: int) -> None:
-        st.session_state["case"] = names[to]
+        st.session_state["image"] = names[to]
 
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.button("Previous", on_click=go, args=(max(0, place - 1),), disabled=place == 0)
-        image = str(st.selectbox("Case, worst first", names, key="case", format_func=named))
+        image = choose("Case, worst first", names, "image")
         st.button("Next", on_click=go, args=(min(place + 1, len(names) - 1),), disabled=place == len(names) - 1)
-    st.query_params["image"] = image
+    st.caption(f"{place + 1} of {len(names)}")
     return image
 
 
@@ -132,7 +124,7 @@ def _grid(pairs: list[tuple[Shown, Shown]]) -> None:
         shown = [of for pair in pairs[start : start + PAIRS] for of in pair]
         for column, of in zip(st.columns(2 * PAIRS), shown, strict=False):
             if of is not None:
-                column.image(of[1], caption=of[0], alt=of[0], width="stretch")
+                column.image(of[1], caption=literal(of[0]), alt=of[0], width="stretch")
 
 
 def _condition(mine: pd.DataFrame, condition: str) -> str:

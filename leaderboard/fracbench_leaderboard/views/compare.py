@@ -21,7 +21,7 @@ from fracbench_leaderboard.figures import differences_chart
 from fracbench_leaderboard.frame import show_page
 from fracbench_leaderboard.offering import offer_figure, offer_table
 from fracbench_leaderboard.pictures import overlay
-from fracbench_leaderboard.reading import picture, read_gallery, read_run, read_tables
+from fracbench_leaderboard.reading import of_image, picture, read_gallery, read_run, read_tables
 
 FEWEST, MOST = 2, 4
 PICTURES = 6  # images in which entries disagree that are shown
@@ -66,7 +66,7 @@ def _differences(chosen: Mapping[str, dict[str, Any]]) -> None:
     chart = differences_chart(found)
     if chart is not None:
         offer_figure(chart, "differences")
-    offer_table(difference_table(found), "differences", whole=pd.DataFrame(found))
+    offer_table(difference_table(found), "differences", whole=lambda: pd.DataFrame(found))
 
 
 @st.cache_data(max_entries=32, show_spinner="Comparing image by image ...")
@@ -82,7 +82,7 @@ def _paired(
             return None
         try:
             sums[name] = paired.sums_of(run, tables, _rows[name])
-        except (KeyError, TypeError, ValueError):  # results of strangers
+        except (LookupError, TypeError, ValueError, AttributeError):  # results of strangers
             return None
     return paired.differences(sums)
 
@@ -97,7 +97,10 @@ def _disagreements(chosen: Mapping[str, dict[str, Any]]) -> None:
     if found.empty:
         st.write("On the images of the gallery all of them answer alike, with and without an attack.")
         return
-    st.caption(f"{len(found)} of the images that have pictures, those with the widest gap between margins first.")
+    st.caption(
+        f"{len(found)} of the images that have pictures, those with the widest gap between "
+        "margins under attack first (logits: each model has a scale of its own)."
+    )
     explainers = [name for name in chosen[next(iter(chosen))]["panel"]]
     explainer = st.selectbox("Explainer", explainers, key="explainer", bind="query-params")
     pages, board_of = st.session_state["pages"], [("board", st.session_state["board"])]
@@ -105,7 +108,7 @@ def _disagreements(chosen: Mapping[str, dict[str, Any]]) -> None:
     for image, line in found.head(PICTURES).iterrows():
         st.text(f"{image} ({'fracture' if line.label else 'normal'})")
         for column, (name, gallery) in zip(st.columns(MOST), galleries.items(), strict=False):
-            mine = gallery[gallery.image == image]
+            mine = of_image(gallery, image)
             radiograph = picture(mine, "clean", "radiograph")
             if radiograph is None:
                 column.text(f"{name}: no picture")

@@ -36,9 +36,12 @@ def _draw(board: Board, rows: list[dict[str, Any]]) -> None:
     st.subheader("Twins")
     pairs = twins(ranked)
     if pairs:
-        st.caption("The same architecture and data, trained with and without attacks. Each line is one pair.")
+        st.caption(
+            "The same architecture, size and stated training data, trained with and without attacks; recipe, length "
+            "and seed may differ. Each line is one pair; Compare tells how sure a difference is."
+        )
         offer_table(twin_table(pairs), "twins")
     else:
-        st.write("No two entries differ in adversarial training alone.")
+        st.write("No two entries are alike in architecture, size and stated data and differ in adversarial training.")
     st.subheader("What this cannot say")
     st.markdown("\n".join(f"- {line}" for line in LIMITS))

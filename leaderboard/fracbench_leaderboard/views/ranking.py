@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 from fracbench.board import Board
 
@@ -21,9 +22,8 @@ from fracbench_leaderboard.offering import offer_figure, offer_table
 from fracbench_leaderboard.table import badges, ranking_frame
 
 ABOUT = "Fracture classifiers, ranked by whether they survive attack **and** look at the fracture."
-FIRST = ("Rank", "Tie group", "Name", "Badges", "Headline", "Aligned sensitivity", "Robust specificity",
-         "Robust bal. acc.", "Clean bal. acc.", "Calibrated alignment", "Robust alignment", "n",
-         "Unranked because")  # fmt: skip
+FIRST = ("Rank", "Tie group", "Name", "Headline", "Badges", "Aligned sensitivity", "Robust specificity",
+         joint.ROBUST, "Clean bal. acc.", joint.ALIGNED, "Robust alignment", "n", "Unranked because")  # fmt: skip
 MORE = ("Notes", "Title", "Team", "Architecture", "Parameters", "Training", "Seconds", "Passes", "Finished")
 BAR = " interval"
 OWN = "By your weights"
@@ -51,7 +51,7 @@ def _draw(board: Board, rows: list[dict[str, Any]]) -> None:
         return
     _table(kept, attack, explainer, columns)
     st.subheader("Robustness and alignment")
-    chart = scatter(kept, attack, explainer, clickable=True)
+    chart = scatter(kept, attack, explainer, clickable=True, among=rows)
     if chart is None:
         st.write("No entry has both numbers.")
     else:
@@ -81,27 +81,38 @@ def _choices(rows: Sequence[dict[str, Any]]) -> tuple[Filters, str, str, list[st
 
 
 def _table(rows: Sequence[dict[str, Any]], attack: str, explainer: str, columns: Sequence[str]) -> None:
-    frame = ranking_frame(rows, attack, explainer, lambda score: {"": score["value"], BAR: interval_bar(score)})
-    whole = ranking_frame(rows, attack, explainer)
+    frame = ranking_frame(rows, attack, explainer,
+                          lambda name, score: {"": score["value"], BAR: interval_bar(name, score)})  # fmt: skip
+    renamed = {joint.ROBUST: joint.robust_name(attack), joint.ALIGNED: joint.aligned_name(explainer)}
+    if set(renamed) != set(renamed.values()):
+        st.caption("Of one attack or one explainer alone no interval is computed.")
+    columns = [renamed.get(name, name) for name in columns]
     filled = [name for name in frame if frame[name].map(_says).any()]  # an empty column says nothing
     frame["Name"] = [link_to(row) for row in rows]
     if st.toggle("Order by weights of your own", key="own", bind="query-params"):
         weight = st.slider("Weight of robustness against alignment, %", 0, 100, 50, 5, key="weight",
                            bind="query-params") / 100  # fmt: skip
         st.caption("This order is yours: the official rank is by the headline.")
-        for table in (frame, whole):
-            table.insert(0, OWN, [joint.weighted(row, weight, attack, explainer) for row in rows])
+        frame.insert(0, OWN, [joint.weighted(row, weight, attack, explainer) for row in rows])
         frame = frame.sort_values(OWN, ascending=False, na_position="last", kind="stable")
         columns = [OWN, *columns]
+    own = frame.get(OWN)
+
+    def whole() -> pd.DataFrame:
+        made = ranking_frame(rows, attack, explainer)
+        if own is not None:
+            made.insert(0, OWN, own.sort_index())
+        return made
+
     shown = [part for name in columns for part in (name, name + BAR) if part in filled or part == OWN]
-    offer_table(frame, "ranking", whole=whole, config=_config(list(frame)), order=shown)
+    offer_table(frame[shown], "ranking", whole=whole, config=_config(shown))
 
 
 def _config(names: Sequence[str]) -> dict[str, Any]:
     kinds: dict[str, Any] = {
         "Name": st.column_config.LinkColumn(display_text=r"model=([a-z0-9-]+)", pinned=True),
         "Badges": st.column_config.ListColumn(width="medium"),
-        "Rank": st.column_config.NumberColumn(width=55, pinned=True),
+        "Rank": st.column_config.NumberColumn(width=55),
         "Tie group": st.column_config.NumberColumn(width=75),
         "Parameters": st.column_config.NumberColumn(format="localized"),
         "Passes": st.column_config.NumberColumn(format="localized"),

@@ -10,6 +10,7 @@ import yaml
 from fracbench import registry, specs
 from fracbench.submission_schema import Submission
 from fracbench.submissions import faults_in
+from fracbench.yaml_nodes import parse
 
 STEPS = """
 1. `pip install fracbench`, and `fracbench init my-model` makes `submissions/my-model/submission.yaml`; or fill in the
@@ -92,9 +93,10 @@ def _split(words: str, by: str | None = None) -> list[str]:
 
 def _yaml(text: str) -> Any:
     try:
-        return yaml.safe_load(text) or {}
-    except yaml.YAMLError:
+        node, said = parse(text)
+    except (yaml.YAMLError, ValueError, RecursionError):
         return text  # the check says what is wrong
+    return text if node is not None and said is None else said or {}
 
 
 def _without_blanks(of: Any) -> Any:
