@@ -194,6 +194,8 @@ def test_a_node_that_would_compute_other_numbers_is_refused_with_what_differs(tm
         asking = replace(task, environment={**task.environment, name: there})
         with pytest.raises(InputError, match=f"computes with another {name} .*{name}: .* there, .* here"):
             on_ray._compute(asking, group, {}, Limits(2**40))
+    with pytest.raises(InputError, match="computes with another weights "):
+        on_ray._compute(replace(task, weights="0" * 64), group, {}, Limits(2**40))
 
 
 def test_ray_that_is_not_there_is_one_line(tmp_path: Path, command: Command) -> None:

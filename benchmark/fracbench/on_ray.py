@@ -13,6 +13,7 @@ from fracbench.environment import environment
 from fracbench.errors import InputError
 from fracbench.groups import Group
 from fracbench.spreading import Results, Told, compute_group
+from fracbench.submissions import file_hash, weights_file
 from fracbench.tasks import Task
 
 START = "start one with `ray start --head`, or pass --ray local"
@@ -82,11 +83,12 @@ def _compute(task: Task, group: Group, given: Results, limits: Limits) -> Result
     here = environment(task.job, task.device, task.entry.submission.model.name) | {
         "threads": task.environment["threads"]
     }
-    other = sorted(name for name, value in task.environment.items() if here.get(name) != value)
+    weights = weights_file(task.entry)
+    here |= {"weights": file_hash(weights) if weights else None}
+    asked = {**task.environment, "weights": task.weights}
+    other = sorted(name for name, value in asked.items() if here.get(name) != value)
     if other:
-        told = "; ".join(
-            f"{name}: {_short(here.get(name))} there, {_short(task.environment[name])} here" for name in other
-        )
+        told = "; ".join(f"{name}: {_short(here.get(name))} there, {_short(asked[name])} here" for name in other)
         raise InputError(f"a node of the cluster computes with another {' and '.join(other)} ({told})")
     return compute_group(task, group, given, limits, lambda *_: None)
 

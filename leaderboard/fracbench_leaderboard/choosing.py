@@ -43,16 +43,28 @@ def choose_board(board: Board) -> list[dict[str, Any]]:
 
 
 def settled(options: Sequence[str], key: str) -> str:
-    """What the reader chose, else what the address asks for, else the first option, before ``choose`` draws it."""
-    if st.session_state.get(key) not in options:
-        st.session_state[key] = asked if (asked := st.query_params.get(key)) in options else options[0]
-    return str(st.session_state[key])
+    """What the reader chose, or the address asks for since, else what another page showed, else the first option.
+
+    It is the value of ``choose``, before that is drawn.
+    """
+    written, kept = f"{key} in the address", f"{key} of any page"
+    asked, chosen = st.query_params.get(key), st.session_state.get(key)
+    moved = asked != st.session_state.get(written)  # by a link, or a step back
+    found = next(of for of in (asked if moved else None, chosen, asked, st.session_state.get(kept), options[0])
+                 if of in options)  # fmt: skip
+    st.session_state[key] = st.session_state[kept] = found
+    return str(found)
 
 
 def choose(label: str, options: Sequence[str], key: str) -> str:
-    """A box whose choice is always in the address, also where it is the first: what is first may change."""
+    """A box whose choice is always in the address, also where it is the first: what is first may change.
+
+    A box that Streamlit itself binds to the address leaves its first option out.
+    """
     settled(options, key)
-    return str(st.selectbox(label, options, index=None, key=key, bind="query-params"))
+    chosen = str(st.selectbox(label, options, key=key))
+    st.query_params[key] = st.session_state[f"{key} in the address"] = chosen
+    return chosen
 
 
 @st.fragment(run_every=SECONDS)

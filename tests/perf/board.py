@@ -197,6 +197,28 @@ VIEWS = {
 }
 
 
+BARE = """import numpy, pandas, streamlit
+streamlit.title("A table")
+streamlit.dataframe(pandas.DataFrame(numpy.random.rand(500, 12)))
+"""
+
+
+def on_a_bare_page() -> list[float]:
+    """Seconds that Streamlit and the browser take whatever a page does."""
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "bare.py"
+        script.write_text(BARE)
+
+        def start(*words: object) -> subprocess.Popen[str]:
+            options = ("--server.port", str(words[-1]), "--server.headless", "true")
+            command = [sys.executable, "-m", "streamlit", "run", str(script), *options]
+            return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True)
+
+        with served(start) as address, opened(address) as page:
+            settle(page)
+            return [painted(page, address) for _ in range(ROUNDS)]
+
+
 def in_browser(folder: Path) -> dict[str, Any]:
     """Times of each page and of filters, and the memory of the server."""
     servers: list[subprocess.Popen[str]] = []
@@ -206,7 +228,7 @@ def in_browser(folder: Path) -> dict[str, Any]:
         servers.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True))
         return servers[0]
 
-    times: dict[str, Any] = {}
+    times: dict[str, Any] = {"first paint, a page with a table alone": on_a_bare_page()}
     with served(start, "--submissions", folder, "--results", folder) as address, opened(address) as page:
         settle(page)
         for view, path in VIEWS.items():
