@@ -119,6 +119,16 @@ def test_a_file_that_may_not_be_read_is_a_line(smoke: Path, tmp_path: Path, monk
     assert "always-fracture" in line and "Permission denied" in line
 
 
+def test_who_can_keep_no_key_reads_a_board_of_others(
+    smoke: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("FRACBENCH_CACHE", str(tmp_path / "file" / "cache"))
+    shutil.copytree(smoke, tmp_path / "results")
+    board = read_board(tmp_path, tmp_path / "results")
+    assert len(board.rows) == len(STARTED) and not board.broken and all(row["self_reported"] for row in board.rows)
+
+
 def test_no_board_takes_the_name_of_another() -> None:
     official, forged = (("smoke", "test", "a" * 12 + end, "b" * 64) for end in ("c" * 52, "d" * 52))
     named = named_boards([official, forged])

@@ -11,6 +11,8 @@ from typing import Any
 
 from fracbench.files import cache_dir
 
+_NOBODYS = secrets.token_bytes(32)
+
 
 def digest(content: Any) -> str:
     """SHA-256 (hex) of plain data in canonical JSON."""
@@ -21,12 +23,14 @@ def _secret() -> bytes:
     """A key of this user that no submission knows: results that came with one are not taken for ours."""
     path = cache_dir() / "key"
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(secrets.token_bytes(32))
         except FileExistsError:
             pass
+        except OSError:  # who has no key, and no place for one, has sealed nothing
+            return _NOBODYS
     return path.read_bytes()
 
 
