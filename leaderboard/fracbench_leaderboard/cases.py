@@ -17,7 +17,8 @@ from fracbench.summary import strongest_attack
 
 from fracbench_leaderboard.reading import read_gallery, read_tables
 
-OUTCOMES = ("missed", "false alarm", "flipped", "survived", "not attacked")
+OUTCOMES = ("missed already", "false alarm already", "missed under attack", "false alarm under attack", "survived",
+            "not attacked")  # fmt: skip
 SIZES = ("small", "middle", "large")
 
 
@@ -56,10 +57,12 @@ def _cases(path: str, state: Any, _row: Mapping[str, Any]) -> pd.DataFrame | Non
     wrong = ~(cases.margin > 0)
     asked = cases.index.isin(spared.index)
     survived = spared.reindex(cases.index, fill_value=False).astype(bool)
+    fractured = cases.label == 1
     cases["outcome"] = np.select(
-        [wrong & (cases.label == 1), wrong, ~asked, survived],
-        ["missed", "false alarm", "not attacked", "survived"], "flipped",
-    )  # fmt: skip
+        [wrong & fractured, wrong, ~asked, survived, fractured],
+        ["missed already", "false alarm already", "not attacked", "survived", "missed under attack"],
+        "false alarm under attack",
+    )
     cases["area"] = lesion_share(images).reindex(cases.index)
     cases["size"] = thirds.reindex(cases.index).astype(object).fillna("").astype(str)
     pairs = list(zip(cases.index, cases.attack, strict=True))

@@ -42,28 +42,22 @@ def choose_board(board: Board) -> list[dict[str, Any]]:
     return board.of(names[choose("Benchmark and data", options, "board")])
 
 
-def settled(options: Sequence[str], key: str) -> str:
+def choose(label: str, options: Sequence[str], key: str) -> str:
     """What the reader chose, or the address asks for since, else what another page showed, else the first option.
 
-    It is the value of ``choose``, before that is drawn.
+    It is always in the address, also where it is the first: what is first may change. A box that Streamlit itself binds
+    to the address leaves its first option out.
     """
     written, kept = f"{key} in the address", f"{key} of any page"
     asked, chosen = st.query_params.get(key), st.session_state.get(key)
     moved = asked != st.session_state.get(written)  # by a link, or a step back
     found = next(of for of in (asked if moved else None, chosen, asked, st.session_state.get(kept), options[0])
                  if of in options)  # fmt: skip
-    st.session_state[key] = st.session_state[kept] = found
-    return str(found)
-
-
-def choose(label: str, options: Sequence[str], key: str) -> str:
-    """A box whose choice is always in the address, also where it is the first: what is first may change.
-
-    A box that Streamlit itself binds to the address leaves its first option out.
-    """
-    settled(options, key)
+    st.session_state[key] = found
     chosen = str(st.selectbox(label, options, key=key))
-    st.query_params[key] = st.session_state[f"{key} in the address"] = chosen
+    if moved and asked is not None and asked not in options:
+        st.warning("The address asks for what is not among these; shown is the one above.")
+    st.query_params[key] = st.session_state[written] = st.session_state[kept] = chosen
     return chosen
 
 

@@ -9,9 +9,7 @@ import altair as alt
 import pandas as pd
 from fracbench.schema import parse_epsilon
 
-from fracbench_leaderboard.figures import colour_by_name, kind_of
-
-MARKS = ["circle", "square", "triangle-up", "diamond", "cross"]  # with seven colours, no two of 35 entries look alike
+from fracbench_leaderboard.figures import colour_by_name, kind_of, legend_height, mark_by_name
 
 
 def curves(rows: Sequence[Mapping[str, Any]]) -> alt.LayerChart | None:
@@ -39,9 +37,10 @@ def curves(rows: Sequence[Mapping[str, Any]]) -> alt.LayerChart | None:
         .encode(
             x=x, y=y,
             color=colour_by_name(),
-            shape=alt.Shape("name:N", title=None, scale=alt.Scale(range=MARKS)),
-            strokeDash=alt.StrokeDash("kind:N", title=None, scale=alt.Scale(domain=["ranked", "control", "unranked"],
-                                                                            range=[[1, 0], [6, 3], [2, 3]])),
+            shape=mark_by_name(),
+            strokeDash=alt.StrokeDash("kind:N", title=None, legend=alt.Legend(orient="bottom"),
+                                      scale=alt.Scale(domain=["ranked", "control", "unranked"],
+                                                      range=[[1, 0], [6, 3], [2, 3]])),
             opacity=alt.condition(chosen, alt.value(1.0), alt.value(0.08)),
             tooltip=["name:N", "written:N", *(alt.Tooltip(f"{key}:Q", format=".3f")
                                               for key in ("accuracy", "sensitivity", "specificity"))],
@@ -49,5 +48,5 @@ def curves(rows: Sequence[Mapping[str, Any]]) -> alt.LayerChart | None:
         .add_params(chosen)
     )  # fmt: skip
     always = alt.Chart(pd.DataFrame({"y": [0.5]})).mark_rule(strokeDash=[4, 4], color="gray").encode(y="y:Q")
-    tall = max(380, 200 + 22 * len({point["name"] for point in points}))  # the legend names them all
+    tall = 460 + legend_height(len({point["name"] for point in points}))
     return (always + lines).properties(height=tall, description="Robust balanced accuracy of each entry over epsilon")

@@ -8,11 +8,10 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from fracbench_leaderboard.figures import colour_by_name
+from fracbench_leaderboard.figures import colour_by_name, legend_height, mark_by_name
 from fracbench_leaderboard.map_kinds import KINDS, map_kind
 
 BANDS = ["transparent", "#8c8c8c33", "#0072b226"]  # behind the rows of each kind, on a light page or a dark one
-SHAPES = ["circle", "diamond", "square"]
 
 
 def clean_scores(rows: Mapping[str, Mapping[str, Any]], metric: str) -> list[dict[str, Any]]:
@@ -42,10 +41,9 @@ def dots(points: Sequence[Mapping[str, Any]], metric: str) -> alt.LayerChart:
         .mark_point(filled=True, size=70)
         .encode(
             x=x, y=y, yOffset=alt.YOffset("name:N", scale=alt.Scale(padding=0.7)), color=colour_by_name(),
-            shape=alt.Shape("kind:N", title=None, scale=alt.Scale(domain=list(KINDS), range=SHAPES),
-                            legend=alt.Legend(symbolFillColor="gray", symbolStrokeColor="gray")),
+            shape=mark_by_name(),
             opacity=alt.condition(chosen, alt.value(1.0), alt.value(0.08)),
-            tooltip=["name:N", "explainer:N", *(alt.Tooltip(f"{key}:Q", format=".3f")
+            tooltip=["name:N", "explainer:N", "kind:N", *(alt.Tooltip(f"{key}:Q", format=".3f")
                                                 for key in ("calibrated", "raw", "chance", "ceiling")), "n:Q"],
         )
         .add_params(chosen)
@@ -58,9 +56,9 @@ def dots(points: Sequence[Mapping[str, Any]], metric: str) -> alt.LayerChart:
     lines = bounds.mark_rule(strokeDash=[4, 4], color="gray").encode(x="at:Q")
     words = bounds.mark_text(color="gray", baseline="bottom", dy=-4).encode(x="at:Q", y=alt.value(0), text="words:N")
     row = min(64, max(26, 16 + 4 * entries))
-    tall = max(90 + row * len(order), 150 + 22 * entries)  # the axis below the rows; the legend names every entry
+    tall = 110 + row * len(order) + legend_height(entries)
     return (
         alt.layer(bands, lines, words, marks)
-        .resolve_scale(color="independent", yOffset="independent")
+        .resolve_scale(color="independent", shape="independent", yOffset="independent")
         .properties(height=tall, description=f"Calibrated {metric} of each entry on clean images, by explainer")
     )

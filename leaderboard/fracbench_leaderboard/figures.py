@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ END_KEYS = ("value", "low", "high")
 APART = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # at most six pairs of four entries
 BLIND = ("random", "centre", "edges", "mean_mask")  # maps that look at no model
 GREY = "#808b96"
+NAMES = alt.Legend(orient="bottom", columns=2, labelLimit=180)
+MARKS = ["circle", "square", "triangle-up", "diamond", "cross"]  # with seven colours, no two of 35 entries look alike
 COLOURED = 20  # entries that a figure tells apart or names
 ACROSS = (-0.1, 1.1)  # robust balanced accuracy along the scatter, in which names find room
 HEIGHT, PLOT = 420, 270  # pixels, and what axis and legend leave of them
@@ -31,9 +34,17 @@ def kind_of(row: Mapping[str, Any]) -> str:
 
 
 def colour_by_name() -> alt.Color:
-    """A colour for each entry, named in a legend; beyond seven entries they come again."""
-    legend = alt.Legend(orient="right", labelLimit=260)
-    return alt.Color("name:N", title=None, scale=alt.Scale(range=[*APART, GREY]), legend=legend)
+    """A colour for each entry, named in a legend; beyond seven entries they come again, with another mark."""
+    return alt.Color("name:N", title=None, scale=alt.Scale(range=[*APART, GREY]), legend=NAMES)
+
+
+def mark_by_name() -> alt.Shape:
+    return alt.Shape("name:N", title=None, scale=alt.Scale(range=MARKS), legend=NAMES)
+
+
+def legend_height(entries: int) -> int:
+    """Pixels of the legend that names them, below a figure."""
+    return 20 + 18 * math.ceil(entries / 2)
 
 
 def scatter(

@@ -10,11 +10,13 @@ from typing import Any
 from fracbench_leaderboard.table import NOT_STATED
 
 Row = Mapping[str, Any]
+NO_THREAT = ("none", "no", "-", "–", "null")
 
 
 def training_kind(row: Row) -> str:
     """``adversarial`` where a threat model of its training is stated, else ``standard`` or ``not stated``."""
-    if row["training"]["threat"]:
+    threat = row["training"]["threat"]
+    if threat and threat.casefold() not in NO_THREAT:
         return "adversarial"
     return NOT_STATED if row["trained_on"] == NOT_STATED else "standard"
 

@@ -14,7 +14,8 @@ RANKING = """
 - **Headline** (aligned robust accuracy): share of fractured-normal pairs handled right for the right reason,
   the product of its two factors. A model that always says "fracture" scores 0.
 - **Tie group**: entries whose headline no test tells from that of the first in their group (label-swap permutation
-  over patients or groups, Holm's correction over all pairs at .05).
+  over patients or groups, Holm's correction over all pairs at .05). Entries of the same headline may lie in two
+  groups: the test looks at the images, and not at the headline alone.
 - **Aligned sensitivity**: share of annotated fractured images that stay correct under every attack while the
   explanation's peak lies on the fracture (within a tolerance), before and after the strongest attempt.
 - **Robust specificity**: share of normal images that stay correct under every attack. Both factors also count images
@@ -24,7 +25,7 @@ RANKING = """
 - **Robust alignment**, where it is measured: the same while an attack moves the explanation off the fracture and keeps
   the answer; see the model's page.
 - **Pareto front**, the green line: ranked entries, controls aside, to which no other is equal or better in both
-  numbers. A **blind map** is one that
+  numbers; there is no line where one entry is that. A **blind map** is one that
   looks at no model; **reader** is a second annotator, or the annotation with its tolerance.
 - Intervals are 95 % (97.5 % for the two factors, so that the interval of their product holds at 95 %), by
   bootstrap over patients or groups (Wilson's where successes, failures or groups are few).
@@ -88,19 +89,20 @@ COMPARE = """
 - **Interval**: 95 %, by bootstrap over patients or groups, with the same draws for both entries.
 - **p**: how often a difference at least as large comes about when the two entries are swapped at random within each
   group of images, of 20,000 times. **Corrected**: for all lines of the table together (Holm).
-- **Outcome**: *missed* and *false alarm* are wrong without an attack, *flipped* is right until an attack of the
-  benchmark breaks it, *survived* is right under all of them; *not attacked*: no attack came to an end on it, which
-  the scores count as broken.
+- **Outcome**: *missed already* (a fracture) and *false alarm already* are wrong without an attack; *missed under
+  attack* and *false alarm under attack* are right until an attack of the benchmark breaks them; *survived* is right
+  under all of them; *not attacked*: no attack came to an end on it, which the scores count as broken.
 """
 
 CASES = """
 - **Margin**: the logit of the true class less the other's; below 0 the answer is wrong. Cases are sorted by the margin
   without an attack, the lowest first.
-- **Outcome**: *missed* (a fracture) and *false alarm* are wrong without an attack, *flipped* is right until an attack
-  of the benchmark breaks it, *survived* is right under all of them; *not attacked*: no attack came to an end on it,
-  which the scores count as broken.
+- **Outcome**: *missed already* (a fracture) and *false alarm already* are wrong without an attack; *missed under
+  attack* and *false alarm under attack* are right until an attack of the benchmark breaks them; *survived* is right
+  under all of them; *not attacked*: no attack came to an end on it, which the scores count as broken.
 - **Under attack** is the strongest attempt on this image, whether or not it broke the answer.
-- **Perturbation**: what the attack changed, grey where nothing; at x 1 black and white are plus and minus epsilon.
+- **Perturbation**: what the attack changed, grey where nothing; black and white are plus and minus epsilon, or, four
+  times as sensitive, a quarter of it.
 - **Lesion size**: thirds of the annotated images by the share of the picture that is fracture.
 - **Hit**: the map's peak lies on the fracture, tolerance included, for at least half of the headline's explainers.
   Maps are scaled each by its own maximum, and drawn

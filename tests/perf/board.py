@@ -8,6 +8,7 @@ first paint and of a filter (another model, another metric), and the memory of t
 from __future__ import annotations
 
 import argparse
+import itertools
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,7 @@ import pandas as pd
 import record
 import torch
 from fracbench import registry
+from fracbench.board import read_board
 from fracbench.cells import record_of as cell_record
 from fracbench.environment import environment
 from fracbench.files import cache_dir
@@ -32,7 +34,7 @@ from fracbench.resolving import resolve
 from fracbench.runner import Outcome, record_of
 from fracbench.schema import BenchmarkSpec, parse_epsilon
 from fracbench.store import TABLES, ResultFolder
-from fracbench.summary import summarise
+from fracbench.summary import board_of, summarise
 from playwright.sync_api import Page
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for the browser that the tests drive
@@ -221,6 +223,9 @@ def on_a_bare_page() -> list[float]:
 
 def in_browser(folder: Path) -> dict[str, Any]:
     """Times of each page and of filters, and the memory of the server."""
+    rows = read_board(folder, folder).rows
+    shown = [row for row in rows if board_of(row) == board_of(rows[0])]
+    others = list(itertools.islice(itertools.cycle([row["submission"] for row in shown[1:]]), ROUNDS))
     servers: list[subprocess.Popen[str]] = []
 
     def start(*words: object) -> subprocess.Popen[str]:
@@ -235,13 +240,12 @@ def in_browser(folder: Path) -> dict[str, Any]:
             times[f"first paint, {view}"] = [painted(page, f"{address}/{path}") for _ in range(ROUNDS)]
             settle(page)
             if path.startswith("model"):
-                names = [f"entry-{100 + place}" for place in range(ROUNDS)]
-                times[f"another model, {view}"] = [filtered(page, "Model", name) for name in names]
+                times[f"another model, {view}"] = [filtered(page, "Model", name) for name in others]
         metrics = ("auc", "iou", "pointing_game", "top_k_intersection", "hit")
         times["another metric, a model's alignment"] = [filtered(page, "Metric", name) for name in metrics]
         page.goto(address)
         settle(page)
-        under = ATTACKS[:ROUNDS]
+        under = list(shown[0]["attacks"])[:ROUNDS]
         times["under another attack, ranking"] = [filtered(page, "Robustness under", name) for name in under]
         times["server, MiB"] = [peak(servers[0].pid)]
     return times
@@ -250,9 +254,13 @@ def in_browser(folder: Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, help="where the store is kept, and found again")
+    parser.add_argument("--results", type=Path, help="no store: only the pages, of the first board of these results")
     parser.add_argument("--submissions", type=int, default=500)
     parser.add_argument("--out", type=Path, help="JSON file for every time")
     arguments = parser.parse_args()
+    if arguments.results:
+        record.write(arguments.out, "cpu", {}, in_browser(arguments.results))
+        return
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.folder or Path(temporary)
         if not (folder / "entry-000").exists():

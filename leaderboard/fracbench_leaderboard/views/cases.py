@@ -12,7 +12,7 @@ from PIL import Image
 
 from fracbench_leaderboard import words
 from fracbench_leaderboard.cases import OUTCOMES, SIZES, cases_of
-from fracbench_leaderboard.choosing import choose, choose_model, settled
+from fracbench_leaderboard.choosing import choose, choose_model
 from fracbench_leaderboard.frame import show_page
 from fracbench_leaderboard.offering import offer_table
 from fracbench_leaderboard.pictures import COLOUR_MAPS, amplified, enlarge, outlined, overlay
@@ -42,7 +42,7 @@ def _draw(board: Board, rows: list[dict[str, Any]]) -> None:
     if kept.empty:
         st.write("No case is left: take a filter back.")
         return
-    image = _choose_image(kept)
+    image = _choose_image(kept, row["n"]["images"])
     mine = of_image(gallery, image)
     if picture(mine, "clean", "radiograph") is None:
         st.write("None of these pictures can be drawn.")
@@ -50,6 +50,7 @@ def _draw(board: Board, rows: list[dict[str, Any]]) -> None:
     line = kept.loc[image]
     _facts(line)
     _pictures(row, mine, image, line)
+    _turn(list(kept.index), "below")
     with st.expander("All cases of this entry that have pictures"):
         offer_table(kept.reset_index(), f"{row['submission']}-cases")
 
@@ -68,20 +69,25 @@ def _filtered(cases: pd.DataFrame) -> pd.DataFrame:
     return kept
 
 
-def _choose_image(cases: pd.DataFrame) -> str:
-    """The image that the reader looks at, among those kept, with buttons to the one before and after it."""
+def _choose_image(cases: pd.DataFrame, images: int) -> str:
+    """The image that the reader looks at, among those kept; the benchmark has so many ``images``."""
     names = list(cases.index)
-    place = names.index(settled(names, "image"))
+    image = choose("Case, the lowest clean margin first", names, "image")
+    _turn(names, "above")
+    st.caption(f"{names.index(image) + 1} of {len(names)} cases shown here, of {images} images of the benchmark")
+    return image
+
+
+def _turn(names: list[str], where: str) -> None:
+    """Buttons to the case before the one looked at and to the one after it, ``where`` they stand."""
+    place = names.index(st.session_state["image"])
 
     def go(to: int) -> None:
         st.session_state["image"] = names[to]
 
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.button("Previous", on_click=go, args=(max(0, place - 1),), disabled=place == 0)
-        image = choose("Case, worst first", names, "image")
-        st.button("Next", on_click=go, args=(min(place + 1, len(names) - 1),), disabled=place == len(names) - 1)
-    st.caption(f"{place + 1} of {len(names)}")
-    return image
+    with st.container(horizontal=True):
+        for word, to in (("Previous", place - 1), ("Next", place + 1)):
+            st.button(word, on_click=go, args=(to,), disabled=not 0 <= to < len(names), key=f"{word} {where}")
 
 
 def _facts(case: Any) -> None:
@@ -92,9 +98,10 @@ def _facts(case: Any) -> None:
         lines.append(f"Under the strongest attack ({case.attack}): {answered[bool(case.attacked > 0)]}, "
                      f"margin {case.attacked:+.2f}. Outcome: {case.outcome}.")  # fmt: skip
     if case.label and case.hit == case.hit:
+        third = f" ({case['size']} third)" if case["size"] else ""
         after = "" if case.hit_attacked != case.hit_attacked else f", {case.hit_attacked:.2f} under that attack"
         lines.append(f"Share of the headline's explainers whose peak lies on the fracture: {case.hit:.2f}{after}. "
-                     f"The fracture is {case.area:.1%} of the picture ({case['size']} third).")  # fmt: skip
+                     f"The fracture is {case.area:.1%} of the picture{third}.")  # fmt: skip
     st.text("\n".join(lines))
 
 
@@ -105,14 +112,14 @@ def _pictures(row: dict[str, Any], mine: pd.DataFrame, image: str, line: Any) ->
                              max_selections=4, key="explainers", bind="query-params")  # fmt: skip
     opacity = two.slider("Opacity, %", 0, 100, 70, 5, key="opacity", bind="query-params") / 100
     colours = three.selectbox("Colour map", list(COLOUR_MAPS), key="colours", bind="query-params")
-    factor = four.select_slider("Perturbation, times", [1, 2, 4, 8], value=1, key="times", bind="query-params")
+    factor = four.select_slider("Perturbation, sensitivity", [1, 2, 4, 8], value=1, key="times", bind="query-params")
     marked = bool(line.label)
     pairs = [(_radiograph(mine, CLEAN), _radiograph(mine, ATTACKED)),
              (_outline(mine) if marked else None, _perturbation(mine, factor)),
              *((_map(mine, CLEAN, name, opacity, colours), _map(mine, ATTACKED, name, opacity, colours))
                for name in chosen)]  # fmt: skip
     _grid([pair for pair in pairs if pair != (None, None)])
-    scores = _scores(row, image, names)
+    scores = _scores(row, image, names, line.attack)
     if scores is not None:
         st.subheader("Scores of its maps")
         offer_table(scores, f"{row['submission']}-{image}-scores")
@@ -147,7 +154,8 @@ def _perturbation(mine: pd.DataFrame, factor: int) -> Shown:
     png = picture(mine, ATTACKED, "perturbation")
     if png is None:
         return None
-    return f"perturbation x {factor} (grey: none; at x 1 black and white: epsilon)", amplified(png, factor)
+    whole = "epsilon" if factor == 1 else f"epsilon / {factor}"
+    return f"perturbation (grey: none; black and white: {whole} and more)", amplified(png, factor)
 
 
 def _map(mine: pd.DataFrame, condition: str, name: str, opacity: float, colours: str) -> Shown:
@@ -159,14 +167,15 @@ def _map(mine: pd.DataFrame, condition: str, name: str, opacity: float, colours:
     return f"{name}, {_condition(mine, condition)}", overlay(radiograph, mask, maps, opacity, colours)
 
 
-def _scores(row: dict[str, Any], image: str, names: list[str]) -> pd.DataFrame | None:
+def _scores(row: dict[str, Any], image: str, names: list[str], attack: str) -> pd.DataFrame | None:
     """Every metric of the clean map and of the one under the strongest attack; None for normal images."""
     tables = read_tables(row, "alignment")
     if tables is None:
         return None
     mine = tables["alignment"][tables["alignment"].image == image]
+    mine = mine[mine.attack.isin(["clean", attack])]
     metrics = [name for of in row["alignment"].values() for name in of]
-    columns = [name for name in dict.fromkeys([*metrics, "hit"]) if name in mine]
+    columns = [name for name in dict.fromkeys(["hit", *metrics]) if name in mine]
     mine = mine[mine.explainer.isin(names)].dropna(subset=["hit"])
     if mine.empty:
         return None

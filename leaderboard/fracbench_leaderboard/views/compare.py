@@ -61,7 +61,8 @@ def _differences(chosen: Mapping[str, dict[str, Any]]) -> None:
         return
     st.caption(
         "The first entry less the second, on the same images. Intervals are 95 %, by bootstrap over patients or "
-        "groups; p is from a test that swaps the two within each group, corrected over all lines here (Holm)."
+        "groups, each for itself; p is from a test that swaps the two within each group, corrected over all lines here "
+        "(Holm). The tie groups of the ranking are corrected over all pairs of its entries, so they tell fewer apart."
     )
     chart = differences_chart(found)
     if chart is not None:

@@ -22,8 +22,8 @@ from fracbench_leaderboard.offering import offer_figure, offer_table
 from fracbench_leaderboard.table import badges, ranking_frame
 
 ABOUT = "Fracture classifiers, ranked by whether they survive attack **and** look at the fracture."
-FIRST = ("Rank", "Tie group", "Name", "Headline", "Badges", "Aligned sensitivity", "Robust specificity",
-         joint.ROBUST, "Clean bal. acc.", joint.ALIGNED, "Robust alignment", "n", "Unranked because")  # fmt: skip
+FIRST = ("Rank", "Tie group", "Name", "Headline", "Aligned sensitivity", "Robust specificity", joint.ROBUST,
+         "Clean bal. acc.", joint.ALIGNED, "Robust alignment", "Badges", "n", "Unranked because")  # fmt: skip
 MORE = ("Notes", "Title", "Team", "Architecture", "Parameters", "Training", "Seconds", "Passes", "Finished")
 BAR = " interval"
 OWN = "By your weights"
@@ -121,7 +121,7 @@ def _config(names: Sequence[str]) -> dict[str, Any]:
     }
     for name in names:
         if name.endswith(BAR):
-            kinds[name] = st.column_config.ImageColumn(name.removesuffix(BAR) + ", interval", width=170)
+            kinds[name] = st.column_config.ImageColumn(name.removesuffix(BAR) + ", interval", width=160)
             kinds[name.removesuffix(BAR)] = st.column_config.NumberColumn(format="%.3f", width=105)
     return kinds
 

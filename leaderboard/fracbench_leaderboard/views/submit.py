@@ -13,8 +13,8 @@ from fracbench.submissions import faults_in
 from fracbench.yaml_nodes import parse
 
 STEPS = """
-1. `pip install fracbench`, and `fracbench init my-model` makes `submissions/my-model/submission.yaml`; or fill in the
-   form below and save the file there.
+1. Install fracbench (its README says how), and `fracbench init my-model` makes `submissions/my-model/submission.yaml`;
+   or fill in the form below and save the file there.
 2. Put the weights beside it: safetensors, or a state dict that loads with `weights_only=True`. Nothing in a submission
    executes code; a network that no registered model builds comes as a plugin (docs: *write a plugin*).
 3. `fracbench validate submissions/my-model/submission.yaml`, then `fracbench doctor my-model`, then
@@ -58,12 +58,16 @@ def _form() -> None:
     sha256 = right.text_input("Its SHA-256", key="sha256", help="what `sha256sum FILE` prints")
     data = left.text_input("Trained on", "our radiographs", key="data")
     recipe = right.text_input("Recipe", "cross-entropy, 30 epochs", key="recipe")
-    threat = left.text_input("Threat model of adversarial training", key="threat", help="such as linf 0.5/255; or none")
+    threat = left.text_input(
+        "Threat model of adversarial training", key="threat", help="such as linf 0.5/255; leave it empty for none"
+    )
+    splits = right.text_input("Splits of that data", "train", key="splits", help="separated by spaces")
     made = {
         "name": name, "title": title, "authors": _split(authors, ","), "contact": contact, "licence": licence,
         "benchmarks": benchmarks, "model": {"name": model, "params": _yaml(params)},
         "weights": {"file": weights, "sha256": sha256} if weights else None,
-        "training": {"data": data, "recipe": recipe, "threat": threat}, "links": _split(links),
+        "training": {"data": data, "splits": _split(splits), "recipe": recipe, "threat": threat},
+        "links": _split(links),
     }  # fmt: skip
     text = yaml.safe_dump(_without_blanks(made), sort_keys=False, allow_unicode=True)
     st.code(text, language="yaml")
@@ -84,7 +88,8 @@ def _say(text: str) -> None:
         st.warning(f"{len(faults)} to mend:")
         st.text("\n".join(faults))
     else:
-        st.success("Nothing is wrong with it. Its weights were not looked at: `fracbench doctor` does that.")
+        st.success("Nothing is wrong with its form. Files were not looked for: `fracbench validate` does that, and "
+                   "`fracbench doctor` looks at the model.")  # fmt: skip
 
 
 def _split(words: str, by: str | None = None) -> list[str]:
