@@ -251,7 +251,7 @@ def test_an_attacked_fracture_has_maps_before_and_after(smoke: Path, board: str)
         settle(page)
         captions = page.locator("[data-testid=stImageCaption], figcaption").all_text_contents()
         assert sum("saliency" in text for text in captions) == sum("gradcam" in text for text in captions) == 2
-        assert any("perturbation x 8" in text for text in captions)
+        assert any("perturbation (grey: none; black and white: epsilon / 8" in text for text in captions)
         expect(pictures(page), "radiograph twice, outline, perturbation, two maps of each").to_have_count(8)
 
 
