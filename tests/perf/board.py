@@ -212,7 +212,8 @@ def on_a_bare_page() -> list[float]:
         script.write_text(BARE)
 
         def start(*words: object) -> subprocess.Popen[str]:
-            options = ("--server.port", str(words[-1]), "--server.headless", "true")
+            options = ("--server.port", str(words[-1]), "--server.headless", "true",
+                       "--browser.gatherUsageStats", "false")  # fmt: skip
             command = [sys.executable, "-m", "streamlit", "run", str(script), *options]
             return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True)
 
