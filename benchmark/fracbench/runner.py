@@ -130,8 +130,9 @@ def evaluate_model(
 
 def _was_random(job: Job, folder: ResultFolder | None, identity: Mapping[str, Any]) -> bool:
     """Whether an earlier process that computed some of these cells saw other answers to the same images."""
-    clean = [Cell("clean", batch) for batch in range(len(job.batches))] if folder else []
-    found = [folder.cells.read(named(job, cell, identity)) for cell in clean if folder]
+    if folder is None:
+        return False
+    found = [folder.cells.read(named(job, Cell("clean", batch), identity)) for batch in range(len(job.batches))]
     return any(of.record.get("random", False) for of in found if of is not None)
 
 

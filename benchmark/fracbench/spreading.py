@@ -121,7 +121,13 @@ class _Spread:
                 if (result := self.read(cell)) is not None:
                     self._learn(cell, result, cached=True)
             waiting += grouped(self.task.job, of_batch)
-        waiting = [group for group in waiting if any(cell not in self.known for cell in group.cells)]
+        try:
+            self._compute([group for group in waiting if any(cell not in self.known for cell in group.cells)])
+        except BaseException:  # such as a full disk: the next submission waits for nothing of this one
+            self.pool.abandon()
+            raise
+
+    def _compute(self, waiting: list[Group]) -> None:
         tries = {id(group): 0 for group in waiting}
         while waiting or self._running:
             for group in [of for of in waiting if all(cell in self.known for cell in of.needs)]:
@@ -173,27 +179,19 @@ class _Spread:
         told(self.task.job, cell, result, self.progress)
 
 
-def _compute(spread: _Spread, cells: Iterable[Sequence[Cell]]) -> None:
-    try:
-        spread.compute(cells)
-    except BaseException:  # such as a full disk: the next submission waits for nothing of this one
-        spread.pool.abandon()
-        raise
-
-
 def evaluate_spread(task: Task, pool: Pool, limits: Limits, progress: Progress) -> Outcome:
     """Compute or read back every cell of a submission on the workers of ``pool``: the tables that one worker makes."""
     job = task.job
     batches = range(len(job.batches))
     spread = _Spread(task, pool, limits, progress)
     plan = [job.cells(batch) for batch in batches]
-    _compute(spread, plan)
+    spread.compute(plan)
     random = any(spread.known[Cell("clean", batch)].record.get("random", False) for batch in batches)
     collected = Collected.of(spread.known, plan)
     asking = asking_of(collected, job, random, progress)
     if asking:
         more = [job.answering(batch) for batch in batches]
-        _compute(spread, more)
+        spread.compute(more)
         collected = Collected.of(spread.known, [*plan, *more])
     outcome = outcome_of(collected, job, [*job.attacks, *([ADAPTIVE] if asking else [])], random)
     tell_blank(outcome.tables, progress)

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
+from fracbench.alignment_scores import HEADLINE_METRIC
 from fracbench.board import Board, whole
 from fracbench.errors import InputError
 from fracbench.store import ResultFolder
 
 from fracbench_leaderboard.addresses import facts_of, name_of, named_boards, query_of
 from fracbench_leaderboard.figures import COLOURED
-from fracbench_leaderboard.joint import METRIC
 
 SECONDS = 5  # between looks at runs that are under way
 SHOWN = 20  # lines about results that cannot be read
@@ -124,7 +124,7 @@ def choose_metric(rows: Sequence[Mapping[str, Any]]) -> str | None:
     metrics = list(dict.fromkeys(metric for row in rows for of in row["alignment"].values() for metric in of))
     if not metrics:
         return None
-    first = metrics.index(METRIC) if METRIC in metrics else 0
+    first = metrics.index(HEADLINE_METRIC) if HEADLINE_METRIC in metrics else 0
     return st.selectbox("Metric", metrics, index=first, key="metric", bind="query-params")
 
 

@@ -95,7 +95,7 @@ def scatter(
     layers = [
         rules,
         words,
-        *_front(points, _points(among or rows, attack, explainer), x, y),
+        *_front(points, points if among is None else _points(among, attack, explainer), x, y),
         across,
         up,
         marks,

@@ -9,7 +9,6 @@ from fracbench.alignment_scores import HEADLINE_METRIC
 
 EVERY_ATTACK, PANEL = "every attack", "headline panel"
 ROBUST, ALIGNED = "Robust bal. acc.", "Calibrated alignment"
-METRIC = HEADLINE_METRIC
 Score = Mapping[str, Any]  # value, low, high; None where it is not known
 
 
@@ -42,7 +41,7 @@ def alignment(row: Mapping[str, Any], explainer: str = PANEL) -> Score:
     """Calibrated relevance rank accuracy on clean images; of a single explainer it comes without an interval."""
     if explainer == PANEL:
         return dict(row["calibrated_alignment"])
-    return _bare(row["alignment"].get(explainer, {}).get(METRIC, {}).get("clean", {}).get("calibrated"))
+    return _bare(row["alignment"].get(explainer, {}).get(HEADLINE_METRIC, {}).get("clean", {}).get("calibrated"))
 
 
 def _bare(value: float | None) -> Score:

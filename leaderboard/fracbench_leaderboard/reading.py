@@ -79,7 +79,8 @@ def submission_of(run: Mapping[str, Any]) -> Submission | None:
 def read_tables(row: Mapping[str, Any], *names: str) -> dict[str, pd.DataFrame] | None:
     """Tables of a row; None where one is missing or has not the columns that ``run`` writes."""
     path = Path(row["path"])
-    tables = {name: _table(path, name, state_of(path)) for name in names}
+    state = state_of(path)
+    tables = {name: _table(path, name, state) for name in names}
     found = {name: of for name, of in tables.items() if of is not None}
     return found if len(found) == len(names) else None
 
