@@ -16,7 +16,9 @@ from conftest import Command
 from fracbench.schema import SCHEMA_VERSION
 from fracbench.store import ResultFolder
 from fracbench_leaderboard.alignment_tables import CALIBRATED
+from fracbench_leaderboard.pictures import CAPTION, LINE, SIDE
 from fracbench_leaderboard.table import number
+from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
 pytestmark = pytest.mark.browser
@@ -253,6 +255,9 @@ def test_an_attacked_fracture_has_maps_before_and_after(smoke: Path, board: str)
         assert sum("saliency" in text for text in captions) == sum("gradcam" in text for text in captions) == 2
         assert any("perturbation (grey: none; black and white: epsilon / 8" in text for text in captions)
         expect(pictures(page), "radiograph twice, outline, perturbation, two maps of each").to_have_count(8)
+        with page.expect_download() as taken:
+            page.get_by_role("button", name="PNG", exact=True).click()
+        assert Image.open(taken.value.path()).size == (2 * SIDE, 4 * (SIDE + CAPTION * LINE)), "pairs below each other"
 
 
 def test_entries_are_compared_where_they_disagree(board: str) -> None:
@@ -268,13 +273,17 @@ def test_entries_are_compared_where_they_disagree(board: str) -> None:
 
 
 def test_a_pasted_file_is_told_its_faults_line_by_line(board: str) -> None:
-    with opened(f"{board}/submit", width=1280) as page:
+    with opened(f"{board}/submit?part=Check+a+file", width=1280) as page:
         settle(page)
-        page.get_by_role("tab", name="Check a file").click()
         page.get_by_label("Paste a submission.yaml").fill("name: My Model\ntitel: x\n")
         page.get_by_label("Paste a submission.yaml").press("Control+Enter")
         settle(page)
-        expect(page.locator("body")).to_contain_text("submission.yaml:2: unknown key 'titel'. Did you mean 'title'?")
+        told = "submission.yaml:2: unknown key 'titel'. Did you mean 'title'?"
+        expect(page.locator("body")).to_contain_text(told)
+        page.get_by_role("link", name="About", exact=True).click()
+        expect(page.locator("h1")).to_have_text("About")
+        page.get_by_role("link", name="Submit", exact=True).click()
+        expect(page.locator("body"), "what was typed is kept").to_contain_text(told)
 
 
 def test_real_radiographs_say_that_these_models_never_saw_any(smoke: Path, tmp_path: Path, command: Command) -> None:

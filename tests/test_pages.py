@@ -23,7 +23,7 @@ def own_main(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
-def page(first: str, results: Path, **query: str) -> AppTest:
+def page(first: str, results: Path, **query: str | list[str]) -> AppTest:
     """The application, with this page at its own address."""
     script = (
         "from pathlib import Path\n"
@@ -149,6 +149,27 @@ def test_filters_leave_what_was_asked_for(smoke: Path) -> None:
     by_alignment = test.dataframe[0].value["By your weights"].tolist()
     assert by_alignment == sorted(by_alignment, reverse=True)
     assert test.dataframe[0].value["Rank"].tolist() == [1, 2, 2, 2], "ranks stay those of the headline"
+
+
+def test_the_entries_compared_are_in_the_address_also_where_nobody_chose_them(smoke: Path) -> None:
+    test = page("compare", smoke)
+    first = test.multiselect(key="entries").value
+    assert len(first) == 2 and test.query_params["entries"] == first
+    one = test.multiselect(key="entries").options[-1]
+    assert one not in first
+    test.multiselect(key="entries").set_value([*first, one]).run()
+    assert test.query_params["entries"] == [*first, one]
+    test.multiselect(key="entries").set_value([]).run()
+    assert not test.exception and "Choose another entry" in words(test)
+    asked = page("compare", smoke, entries=[one, "gone", first[0]])
+    assert asked.multiselect(key="entries").value == [one, first[0]] and "not among these" in words(asked)
+
+
+def test_cases_are_kept_by_what_they_are(smoke: Path) -> None:
+    test = page("cases", smoke, model="phantom-resnet-standard", truth="normal")
+    assert not test.exception and "Truth: normal" in words(test)
+    test.multiselect(key="truth").set_value(["fracture"]).run()
+    assert "Truth: fracture" in words(test)
 
 
 def test_the_form_makes_a_file_that_is_valid(smoke: Path) -> None:

@@ -61,6 +61,23 @@ def choose(label: str, options: Sequence[str], key: str) -> str:
     return chosen
 
 
+def choose_some(
+    label: str, options: Sequence[str], first: Sequence[str], key: str, most: int | None = None
+) -> list[str]:
+    """As ``choose``, but several, ``first`` unless the reader or the address says otherwise."""
+    written = f"{key} in the address"
+    asked, chosen = st.query_params.get_all(key), st.session_state.get(key)
+    moved = asked != st.session_state.get(written, [])  # by a link, or a step back
+    there = [[name for name in of or () if name in options] for of in (asked if moved else None, chosen, asked)]
+    cleared = chosen == [] and not moved
+    st.session_state[key] = [] if cleared else next((of for of in there if of), list(first))[:most]
+    found = st.multiselect(label, options, key=key, max_selections=most, persist_state="session")
+    if moved and not set(asked) <= set(options):
+        st.warning("The address asks for some that are not among these.")
+    st.query_params[key] = st.session_state[written] = found
+    return found
+
+
 @st.fragment(run_every=SECONDS)
 def _in_progress(folders: Sequence[ResultFolder]) -> None:
     """The runs under way and how far they are, counted again while the page is open; one that ends becomes a row."""
@@ -115,8 +132,7 @@ def some_of(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     if len(named) <= COLOURED:
         return list(named.values())
     words, first = f"Entries in the figure (of {len(named)})", list(named)[:COLOURED]
-    chosen = st.multiselect(words, list(named), default=first, key="shown", bind="query-params")
-    return [named[name] for name in chosen]
+    return [named[name] for name in choose_some(words, list(named), first, "shown")]
 
 
 def choose_metric(rows: Sequence[Mapping[str, Any]]) -> str | None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal
 
 import pandas as pd
 import streamlit as st
+from PIL import Image
 
 from fracbench_leaderboard.drawing import NUMBERS, drawn, plain
+from fracbench_leaderboard.pictures import together
 
 LONG = 30  # lines beyond which a table scrolls
 
@@ -70,6 +72,13 @@ def offer_figure(chart: Any, name: str, clicked: str | None = None) -> list[dict
             st.download_button(kind, partial(drawn, chart, kind.lower()), f"{name}.{kind.lower()}", mime,
                                key=f"{name}-{kind}", type="tertiary", on_click="ignore")  # fmt: skip
     return chosen
+
+
+def offer_pictures(shown: Sequence[tuple[str, Image.Image]], columns: int, name: str) -> None:
+    """A button that downloads these pictures with their captions as one, so many beside each other."""
+    if shown:
+        st.download_button("PNG", partial(together, shown, columns), f"{name}.png", "image/png",
+                           key=f"{name}-png", type="tertiary", on_click="ignore")  # fmt: skip
 
 
 def _parquet(frame: pd.DataFrame) -> bytes:

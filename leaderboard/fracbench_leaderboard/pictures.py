@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import textwrap
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 from scipy.ndimage import binary_dilation
 
 SIDE = 384  # pixels
+LINE, LETTERS, CAPTION = 16, 60, 3  # height of a line, letters on it, and lines below a picture
 OUTLINE = (86, 180, 233)
 # control points of each colour map, dark to light; viridis and cividis keep their order for colour-blind readers
 COLOUR_MAPS = {
@@ -41,6 +44,20 @@ def overlay(
         colour = colour * (1 - cover) + coloured(strength, colours) * cover
     picture = Image.fromarray(colour.clip(0, 255).astype(np.uint8)).resize((SIDE, SIDE), Image.Resampling.NEAREST)
     return picture if mask is None else outlined(picture, mask)
+
+
+def together(shown: Sequence[tuple[str, Image.Image]], columns: int) -> bytes:
+    """Pictures with their captions below as one PNG, so many beside each other."""
+    step = SIDE + CAPTION * LINE
+    sheet = Image.new("RGB", (min(columns, len(shown)) * SIDE, -(-len(shown) // columns) * step), "white")
+    draw = ImageDraw.Draw(sheet)
+    for place, (caption, picture) in enumerate(shown):
+        left, top = place % columns * SIDE, place // columns * step
+        sheet.paste(picture.convert("RGB"), (left, top))
+        draw.text((left + 4, top + SIDE), "\n".join(textwrap.wrap(caption, LETTERS)[:CAPTION]), fill="black")
+    buffer = io.BytesIO()
+    sheet.save(buffer, "png")
+    return buffer.getvalue()
 
 
 def amplified(perturbation: bytes, factor: int) -> Image.Image:

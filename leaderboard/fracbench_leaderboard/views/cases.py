@@ -14,13 +14,14 @@ from fracbench_leaderboard import words
 from fracbench_leaderboard.cases import OUTCOMES, SIZES, cases_of
 from fracbench_leaderboard.choosing import choose, choose_model
 from fracbench_leaderboard.frame import show_page
-from fracbench_leaderboard.offering import offer_table
+from fracbench_leaderboard.offering import offer_pictures, offer_table
 from fracbench_leaderboard.pictures import COLOUR_MAPS, amplified, enlarge, outlined, overlay
 from fracbench_leaderboard.reading import of_image, picture, read_gallery, read_tables
 from fracbench_leaderboard.table import number
 from fracbench_leaderboard.words import literal
 
 PAIRS = 2  # of pictures beside each other, of the clean image and of the attacked one
+TRUTHS = ("normal", "fracture")  # by label
 HITS = ("hit", "not hit")
 CLEAN, ATTACKED = "clean", "strongest"
 Shown = tuple[str, Image.Image] | None  # a caption and a picture
@@ -57,11 +58,13 @@ def _draw(board: Board, rows: list[dict[str, Any]]) -> None:
 
 def _filtered(cases: pd.DataFrame) -> pd.DataFrame:
     """What the reader asks for, the lowest margin first."""
-    one, two, three = st.columns(3)
+    zero, one, two, three = st.columns(4)
+    truths = zero.multiselect("Truth", TRUTHS, key="truth", bind="query-params")
     outcomes = one.multiselect("Outcome", OUTCOMES, key="outcome", bind="query-params")
     sizes = two.multiselect("Lesion size (thirds)", SIZES, key="size", bind="query-params")
     hits = three.multiselect("Peak on the fracture, clean", HITS, key="hit", bind="query-params")
     kept = cases[cases.outcome.isin(outcomes)] if outcomes else cases
+    kept = kept[kept.label.isin(map(TRUTHS.index, truths))] if truths else kept
     kept = kept[kept["size"].isin(sizes)] if sizes else kept
     if len(hits) == 1:
         half = kept.hit >= 0.5
@@ -91,8 +94,8 @@ def _turn(names: list[str], where: str) -> None:
 
 
 def _facts(case: Any) -> None:
-    truth = "fracture" if case.label else "normal"
-    answered = {True: truth, False: "normal" if case.label else "fracture"}
+    truth, other = TRUTHS[bool(case.label)], TRUTHS[not case.label]
+    answered = {True: truth, False: other}
     lines = [f"Truth: {truth}. Without an attack: {answered[bool(case.margin > 0)]}, margin {case.margin:+.2f}."]
     if case.attacked == case.attacked:
         lines.append(f"Under the strongest attack ({case.attack}): {answered[bool(case.attacked > 0)]}, "
@@ -119,6 +122,7 @@ def _pictures(row: dict[str, Any], mine: pd.DataFrame, image: str, line: Any) ->
              *((_map(mine, CLEAN, name, opacity, colours), _map(mine, ATTACKED, name, opacity, colours))
                for name in chosen)]  # fmt: skip
     _grid([pair for pair in pairs if pair != (None, None)])
+    offer_pictures([of for pair in pairs for of in pair if of is not None], 2, f"{row['submission']}-{image}")
     scores = _scores(row, image, names, line.attack)
     if scores is not None:
         st.subheader("Scores of its maps")

@@ -14,12 +14,12 @@ from fracbench.kept_rows import state_of
 
 from fracbench_leaderboard import words
 from fracbench_leaderboard.cases import cases_of, disagreements
-from fracbench_leaderboard.choosing import by_name, whole_row
+from fracbench_leaderboard.choosing import by_name, choose_some, whole_row
 from fracbench_leaderboard.compare_tables import difference_table, side_by_side
 from fracbench_leaderboard.curves import curves
 from fracbench_leaderboard.figures import differences_chart
 from fracbench_leaderboard.frame import show_page
-from fracbench_leaderboard.offering import offer_figure, offer_table
+from fracbench_leaderboard.offering import offer_figure, offer_pictures, offer_table
 from fracbench_leaderboard.pictures import overlay
 from fracbench_leaderboard.reading import of_image, picture, read_gallery, read_run, read_tables
 
@@ -37,8 +37,7 @@ def _draw(board: Board, rows: list[dict[str, Any]]) -> None:
     if len(named) < FEWEST:
         st.write("There is one entry on this board; run another to compare it with.")
         return
-    asked = st.multiselect(f"Entries, {FEWEST} to {MOST}", list(named), default=list(named)[:FEWEST],
-                           max_selections=MOST, key="entries", bind="query-params")  # fmt: skip
+    asked = choose_some(f"Entries, {FEWEST} to {MOST}", list(named), list(named)[:FEWEST], "entries", MOST)
     if len(asked) < FEWEST:
         st.write("Choose another entry.")
         return
@@ -108,6 +107,7 @@ def _disagreements(chosen: Mapping[str, dict[str, Any]]) -> None:
     galleries = {name: read_gallery(row) for name, row in chosen.items()}
     for image, line in found.head(PICTURES).iterrows():
         st.text(f"{image} ({'fracture' if line.label else 'normal'})")
+        shown = []
         for column, (name, gallery) in zip(st.columns(MOST), galleries.items(), strict=False):
             mine = of_image(gallery, image)
             radiograph = picture(mine, "clean", "radiograph")
@@ -117,7 +117,10 @@ def _disagreements(chosen: Mapping[str, dict[str, Any]]) -> None:
             mask, maps = picture(mine, "clean", "mask"), picture(mine, "clean", "attributions", explainer)
             of = cases[name].loc[image]  # type: ignore[union-attr]
             caption = f"{name}: {of.outcome}"
-            column.image(overlay(radiograph, mask, maps), caption=caption, alt=caption, width="stretch")
+            drawn = overlay(radiograph, mask, maps)
+            shown.append((caption, drawn))
+            column.image(drawn, caption=caption, alt=caption, width="stretch")
             column.page_link(
                 pages["cases"], label="this case", query_params=[*board_of, ("model", name), ("image", image)]
             )
+        offer_pictures(shown, MOST, f"compared-{image}")

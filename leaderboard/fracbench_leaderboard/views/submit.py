@@ -29,7 +29,7 @@ def show() -> None:
     """Draw the page; it needs no results."""
     st.title("Submit")
     st.markdown(STEPS)
-    form, check, schema = st.tabs(["Make a file", "Check a file", "The schema"])
+    form, check, schema = st.tabs(["Make a file", "Check a file", "The schema"], key="part", bind="query-params")
     with form:
         _form()
     with check:
@@ -43,25 +43,25 @@ def show() -> None:
 
 def _form() -> None:
     left, right = st.columns(2)
-    name = left.text_input("Name", "my-model", key="name", help="lower case letters, digits and -; its folder's name")
-    title = right.text_input("Title", "ResNet-18 on our radiographs", key="title")
-    authors = left.text_input("Authors", "A. Author, B. Author", key="authors", help="separated by commas")
-    licence = right.text_input("Licence of the weights", "Apache-2.0", key="licence")
-    contact = left.text_input("Contact", key="contact")
-    links = right.text_input("Links", key="links", help="papers and code, separated by spaces")
-    benchmarks = left.multiselect("Benchmarks", specs.names(), default=["phantom-v1"], key="benchmarks")
+    name = left.text_input("Name", "my-model", help="lower case letters, digits, -; its folder's name", **kept("name"))
+    title = right.text_input("Title", "ResNet-18 on our radiographs", **kept("title"))
+    authors = left.text_input("Authors", "A. Author, B. Author", help="separated by commas", **kept("authors"))
+    licence = right.text_input("Licence of the weights", "Apache-2.0", **kept("licence"))
+    contact = left.text_input("Contact", **kept("contact"))
+    links = right.text_input("Links", help="papers and code, separated by spaces", **kept("links"))
+    benchmarks = left.multiselect("Benchmarks", specs.names(), default=["phantom-v1"], **kept("benchmarks"))
     models = sorted(registry.names("models"))
-    model = right.selectbox("Model", models, index=models.index("timm") if "timm" in models else 0, key="kind")
+    model = right.selectbox("Model", models, index=models.index("timm") if "timm" in models else 0, **kept("kind"))
     params = left.text_area("Model parameters (YAML)", yaml.safe_dump(EXAMPLE.get(model, {}), sort_keys=False),
-                            key=f"params-{model}")  # fmt: skip
-    weights = right.text_input("File of the weights", "weights.safetensors", key="weights", help="beside the YAML")
-    sha256 = right.text_input("Its SHA-256", key="sha256", help="what `sha256sum FILE` prints")
-    data = left.text_input("Trained on", "our radiographs", key="data")
-    recipe = right.text_input("Recipe", "cross-entropy, 30 epochs", key="recipe")
+                            **kept(f"params-{model}"))  # fmt: skip
+    weights = right.text_input("File of the weights", "weights.safetensors", help="beside the YAML", **kept("weights"))
+    sha256 = right.text_input("Its SHA-256", help="what `sha256sum FILE` prints", **kept("sha256"))
+    data = left.text_input("Trained on", "our radiographs", **kept("data"))
+    recipe = right.text_input("Recipe", "cross-entropy, 30 epochs", **kept("recipe"))
     threat = left.text_input(
-        "Threat model of adversarial training", key="threat", help="such as linf 0.5/255; leave it empty for none"
+        "Threat model of adversarial training", help="such as linf 0.5/255; leave it empty for none", **kept("threat")
     )
-    splits = right.text_input("Splits of that data", "train", key="splits", help="separated by spaces")
+    splits = right.text_input("Splits of that data", "train", help="separated by spaces", **kept("splits"))
     made = {
         "name": name, "title": title, "authors": _split(authors, ","), "contact": contact, "licence": licence,
         "benchmarks": benchmarks, "model": {"name": model, "params": _yaml(params)},
@@ -76,7 +76,7 @@ def _form() -> None:
 
 
 def _check() -> None:
-    text = st.text_area("Paste a submission.yaml", height=320, key="pasted")
+    text = st.text_area("Paste a submission.yaml", height=320, **kept("pasted"))
     if text:
         _say(text)
 
@@ -90,6 +90,11 @@ def _say(text: str) -> None:
     else:
         st.success("Nothing is wrong with its form. Files were not looked for: `fracbench validate` does that, and "
                    "`fracbench doctor` looks at the model.")  # fmt: skip
+
+
+def kept(key: str) -> dict[str, Any]:
+    """What makes a field keep what was typed while its reader looks at other pages."""
+    return {"key": key, "persist_state": "session"}
 
 
 def _split(words: str, by: str | None = None) -> list[str]:
