@@ -8,13 +8,13 @@ from typing import Any
 import pandas as pd
 import pytest
 from fracbench import registry, specs
+from fracbench.map_kinds import BASELINES, map_kind
 from fracbench.schema import INSTANCES
-from fracbench.store import _finite
+from fracbench.store import finite
 from fracbench.summary import rank, summarise
 from fracbench_leaderboard import alignment_tables as tables
 from fracbench_leaderboard.choosing import by_name
 from fracbench_leaderboard.dots import clean_scores, dots
-from fracbench_leaderboard.map_kinds import BASELINES, map_kind
 from fracbench_leaderboard.words import ALIGNMENT as TERMS
 from test_printing import board
 from test_summary import run
@@ -59,7 +59,7 @@ def test_blank_maps_are_counted_and_not_shown_where_there_is_none(row: dict[str,
     maps = made["alignment"]
     maps.loc[(maps.explainer == "cam") & (maps.attack == "fgsm") & (maps.image < "f03"), "blank"] = True
     normal = maps[:1].assign(image="n00", blank=True)  # nothing to find there: a blank map is no fault
-    (summary,) = rank([_finite(summarise(run(), made | {"alignment": pd.concat([maps, normal])}))])
+    (summary,) = rank([finite(summarise(run(), made | {"alignment": pd.concat([maps, normal])}))])
     assert summary["blank_maps"]["cam"] == {
         "clean": {"blank": 0, "n": 20}, "fgsm": {"blank": 3, "n": 20}, "autoattack": {"blank": 0, "n": 20}
     }  # fmt: skip

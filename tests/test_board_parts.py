@@ -23,7 +23,6 @@ from fracbench_leaderboard.definitions import DEFINITIONS, drawing, example
 from fracbench_leaderboard.filtering import Filters, training_kind
 from fracbench_leaderboard.offering import aligned
 from fracbench_leaderboard.pictures import coloured
-from fracbench_leaderboard.relation import Relation, relation, sentence, twins
 from fracbench_leaderboard.table import number
 from test_printing import board
 
@@ -129,38 +128,6 @@ def test_cases_say_what_the_tables_say(smoke: Path) -> None:
     apart = disagreements({name: of for name, of in found.items() if of is not None})
     assert not apart.empty and apart.gap.is_monotonic_decreasing
     assert disagreements({"a": cases, "b": cases}).empty
-
-
-def entries(pairs: list[tuple[float, float]]) -> list[dict[str, Any]]:
-    return [row(robust={"balanced_accuracy": {"value": one, "low": one, "high": one}},
-                calibrated_alignment={"value": other, "low": other, "high": other, "n": 9})
-            for one, other in pairs]  # fmt: skip
-
-
-def test_a_relation_is_found_where_there_is_one_and_the_words_follow_the_numbers() -> None:
-    grows = relation(entries([(i / 10, i / 20) for i in range(9)]))
-    falls = relation(entries([(i / 10, -i / 20) for i in range(9)]))
-    assert grows.rho == pytest.approx(1) and falls.rho == pytest.approx(-1) and grows.p is not None and grows.p < 0.001
-    assert "are better aligned" in sentence(grows) and "are worse aligned" in sentence(falls)
-    few, alike = relation(entries([(0.1, 0.2)] * 3)), relation(entries([(0.1, i / 9) for i in range(6)]))
-    assert (few.rho, alike.rho) == (None, None) and "too few" in sentence(few)
-    assert sentence(Relation(9, 0.4, 0.3)).startswith("No relation")
-
-
-def test_a_relation_of_chance_is_rarely_found() -> None:
-    rng = np.random.default_rng(0)
-    found = [relation(entries([(a, b) for a, b in rng.random((8, 2))])).p for _ in range(40)]
-    assert sum(p is not None and p < 0.05 for p in found) <= 5
-
-
-def test_twins_differ_in_adversarial_training_alone() -> None:
-    plain = row(submission="plain", parameters=5)
-    robust = row(
-        submission="robust", parameters=5, training={"data": "phantom", "recipe": "pgd-at", "threat": "linf 1/255"}
-    )
-    larger, unknown = ({**robust, "submission": "other", "parameters": n} for n in (10, None))
-    found = twins([plain, robust, larger, unknown, {**plain, "submission": "unknown too", "parameters": None}])
-    assert [(a["submission"], b["submission"]) for a, b in found] == [("plain", "robust")]
 
 
 def test_pictures_of_scores_show_the_very_scores() -> None:

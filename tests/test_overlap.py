@@ -20,7 +20,7 @@ from fracbench.plan import Job
 from fracbench.printing import print_board
 from fracbench.progress import Silent
 from fracbench.resolving import resolve
-from fracbench.store import _finite
+from fracbench.store import finite
 from fracbench.submission_schema import Training
 from fracbench.submissions import Entry, discover
 from fracbench.summary import rank, summarise
@@ -169,7 +169,7 @@ def test_a_badge_is_printed_and_noted_and_unranks_nobody(capsys: pytest.CaptureF
     badge = "training split not stated"
     marked = run(submission="marked", overlap={**APART, "such_images": True, "badge": badge})
     apart = run(submission="apart", overlap=APART, training={"data": "mura"})
-    rows = rank([_finite(summarise(of, tables())) for of in (marked, apart)])
+    rows = rank([finite(summarise(of, tables())) for of in (marked, apart)])
     assert [row["rank"] for row in rows] == [1, 1]
     print_board(Board(rows), None)
     printed = capsys.readouterr().out

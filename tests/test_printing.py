@@ -10,7 +10,7 @@ from fracbench.board import Board, drops
 from fracbench.inside import Estimate
 from fracbench.printing import WIDTH, print_board, print_plan
 from fracbench.row import check_row
-from fracbench.store import _finite
+from fracbench.store import finite
 from fracbench.summary import rank, summarise
 from fracbench_leaderboard.table import ranking_frame
 from test_summary import run, tables
@@ -21,7 +21,7 @@ def board(**changes: Any) -> Board:
     few = tables(2)
     rows = [summarise(run(submission="a-name-of-thirty-characters-xx"), tables()),
             summarise(run(submission="trial", custom=True, fingerprint="g"), few)]  # fmt: skip
-    return Board(rank([_finite(row) for row in rows]))
+    return Board(rank([finite(row) for row in rows]))
 
 
 def test_the_table_fits_and_names_what_is_not_ranked(capsys: pytest.CaptureFixture[str]) -> None:
@@ -34,7 +34,7 @@ def test_the_table_fits_and_names_what_is_not_ranked(capsys: pytest.CaptureFixtu
 
 
 def test_a_run_that_quantus_scored_is_told_from_others(capsys: pytest.CaptureFixture[str]) -> None:
-    row = _finite(summarise(run(custom=True, metrics_backend="quantus"), tables()))
+    row = finite(summarise(run(custom=True, metrics_backend="quantus"), tables()))
     assert row["metrics_backend"] == "quantus"
     check_row(row, "here")
     print_board(Board(rank([row])), None)
@@ -51,7 +51,7 @@ def test_only_the_asked_benchmark_is_printed(capsys: pytest.CaptureFixture[str])
 def test_the_drop_from_the_own_split_is_shown_for_rows_of_the_same_rules(capsys: pytest.CaptureFixture[str]) -> None:
     own, shifted, other = (run(), run(split="test-shift-site"), run(split="test-shift-site", spec_hash="another"))
     weaker = {**tables(), "predictions": tables()["predictions"].assign(correct=False)}
-    rows = [_finite(summarise(of, made)) for of, made in ((own, tables()), (shifted, weaker), (other, weaker))]
+    rows = [finite(summarise(of, made)) for of, made in ((own, tables()), (shifted, weaker), (other, weaker))]
     (drop,) = drops(rank(rows))
     assert drop["split"] == "test-shift-site" and drop["clean"] == (rows[0]["clean"]["balanced_accuracy"]["value"], 0)
     assert drop["headline"] == (rows[0]["headline"]["value"], 0) and drop["headline"][0] > 0

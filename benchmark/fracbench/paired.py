@@ -72,7 +72,8 @@ def differences(entries: Mapping[str, Mapping[str, Any]], seed: int = 0) -> list
     """
     rows = []
     for (one, of_one), (other, of_other) in itertools.combinations(entries.items(), 2):
-        for score, (words, statistic) in SCORES.items():
+        for score in [score for score in SCORES if score in of_one and score in of_other]:
+            words, statistic = SCORES[score]
             row: dict[str, Any] = {"one": one, "other": other, "score": words}
             rows.append(row | _difference(of_one[score], of_other[score], statistic, seed))
     defined = [row for row in rows if np.isfinite(row["p"])]

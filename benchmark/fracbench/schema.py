@@ -189,6 +189,25 @@ class SampleCount(StrictModel):
     normal: int | None = None
 
 
+class StudyPlan(StrictModel):
+    """What a study of this benchmark tests, written before its results: nothing else may be called primary.
+
+    Training pairs are two models of one network, data and seed, by the recipes ``standard`` and ``adversarial``; their
+    change is adversarial less standard in the raw ``metric``, averaged over the maps of ``panel`` on clean annotated
+    fractured images. ``relevant`` is the smallest change that would matter.
+    """
+
+    hypothesis: str = Field(min_length=1)
+    panel: tuple[str, ...] = Field(min_length=1)
+    metric: str
+    standard: str
+    adversarial: str
+    unit: Literal["training pair"]
+    test: Literal["swaps within training pairs, two-sided"]
+    level: float = Field(gt=0, lt=1)
+    relevant: float = Field(gt=0)
+
+
 class BenchmarkSpec(StrictModel):
     """A versioned benchmark: a submission can change none of it.
 
@@ -220,6 +239,7 @@ class BenchmarkSpec(StrictModel):
     explanation_attack: PluginRef | None = None
     faithfulness: int = Field(default=0, ge=0)
     subgroups: tuple[str, ...] | Literal["all"] = ()
+    study: StudyPlan | None = None
     tolerance: str = "15/224"
     seed: int = 0
     seeds_of: Name | None = None
@@ -248,14 +268,17 @@ class BenchmarkSpec(StrictModel):
                 raise ValueError(f"epsilon {epsilon} in {norm} lets every image become grey; stay below {grey:g}")
         if self.adaptive and self.adaptive.name != ADAPTIVE:
             raise ValueError(f"the attack that answers flags is '{ADAPTIVE}', not '{self.adaptive.name}'")
-        missing = set(self.panel) - {ref.name for ref in self.explainers}
-        if missing:
-            raise ValueError(f"panel names explainers the spec does not run: {', '.join(sorted(missing))}")
+        panels = [("panel", self.panel)] + ([("study's panel", self.study.panel)] if self.study else [])
+        for word, panel in panels:
+            if missing := set(panel) - {ref.name for ref in self.explainers}:
+                raise ValueError(f"the {word} names explainers the spec does not run: {', '.join(sorted(missing))}")
+        if self.study and self.study.metric not in self.metrics:
+            raise ValueError(f"the study's metric is not among those of the spec: {self.study.metric}")
         return self
 
     def decisive(self) -> dict[str, Any]:
         """What decides the numbers, as JSON: a corrected note makes no other benchmark of it."""
-        beside = {"title", "note", "entered_by", "subgroups", *(() if self.seeds_of else ("seeds_of",))}
+        beside = {"title", "note", "entered_by", "subgroups", "study", *(() if self.seeds_of else ("seeds_of",))}
         return self.model_dump(mode="json", exclude=beside)
 
     @property

@@ -196,7 +196,7 @@ def same_json(one: Any, other: Any) -> bool:
 
 def _json_bytes(content: Any) -> bytes:
     """A line for each entry, but one for each of many records: a large run has thousands of cells."""
-    content = _finite(content)
+    content = finite(content)
     if not isinstance(content, dict):
         return (json.dumps(content, indent=1) + "\n").encode()
     lines = (f" {json.dumps(name)}: {_value(of)}" for name, of in content.items())
@@ -209,12 +209,12 @@ def _value(of: Any) -> str:
     return json.dumps(of, indent=1)
 
 
-def _finite(content: Any) -> Any:
+def finite(content: Any) -> Any:
     """JSON has no NaN; undefined numbers are null."""
     if isinstance(content, Mapping):
-        return {key: _finite(value) for key, value in content.items()}
+        return {key: finite(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
-        return [_finite(value) for value in content]
+        return [finite(value) for value in content]
     if isinstance(content, float | np.floating):
         return float(content) if np.isfinite(content) else None
     return content.item() if isinstance(content, np.generic) else content

@@ -7,9 +7,9 @@ from typing import Any
 
 import altair as alt
 import pandas as pd
+from fracbench.map_kinds import KINDS, map_kind
 
 from fracbench_leaderboard.figures import colour_by_name, legend_height, mark_by_name
-from fracbench_leaderboard.map_kinds import KINDS, map_kind
 
 BANDS = ["transparent", "#8c8c8c33", "#0072b226"]  # behind the rows of each kind, on a light page or a dark one
 

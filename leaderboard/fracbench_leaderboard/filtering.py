@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from fracbench.study.studied import NO_THREAT
+
 from fracbench_leaderboard.table import NOT_STATED
 
 Row = Mapping[str, Any]
-NO_THREAT = ("none", "no", "-", "–", "null")
 
 
 def training_kind(row: Row) -> str:

@@ -7,8 +7,7 @@ from typing import Any
 
 import altair as alt
 import pandas as pd
-
-from fracbench_leaderboard.map_kinds import KINDS, map_kind
+from fracbench.map_kinds import KINDS, map_kind
 
 
 def heat_map(row: Mapping[str, Any], value: str, condition: str) -> alt.LayerChart:

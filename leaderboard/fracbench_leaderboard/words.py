@@ -113,7 +113,10 @@ CASES = """
 QUESTION = """
 - **Robust balanced accuracy** and **calibrated alignment** are those of the ranking; controls and entries that are not
   ranked are left out.
-- **Spearman's rho**: how far the order of entries by one number is their order by the other, from -1 to 1. **p**: how
-  often shuffled entries give one at least as far from 0.
-- **Twins** are a standard and an adversarially trained entry of the same architecture, size and stated training data.
+- **Spearman's rho**: how far the order of entries by one number is their order by the other, from -1 to 1; Kendall's
+  tau counts pairs in order. **p**: how often shuffled entries give one at least as far from 0.
+- **Training pairs** are a standard and an adversarially trained entry of the same network, stated data and seed. Of all
+  pairs together p says how often swapping the two within pairs gives a change at least as large; **detectable** is the
+  change that so many pairs would find four times in five.
+- **Raw alignment**: the mean score of the maps, not calibrated, since the two of a pair share chance and ceiling.
 """

@@ -14,6 +14,7 @@ from fracbench.cli.doctoring import doctor
 from fracbench.cli.listing import list_, validate
 from fracbench.cli.run import run
 from fracbench.cli.starting import init
+from fracbench.cli.studying import study
 from fracbench.cli.training import train
 from fracbench.cli.verifying import verify
 
@@ -28,5 +29,6 @@ def main() -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
-for command in (list_, init, validate, doctor, run, summarise, verify, leaderboard, report, data_, train, attack):
+RESULTS = (summarise, verify, leaderboard, report, study)
+for command in (list_, init, validate, doctor, run, *RESULTS, data_, train, attack):
     main.add_command(command)

@@ -1,0 +1,164 @@
+"""The whole study of one board as plain data: what the pre-registered plan asks first, then all that lies beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fracbench.map_kinds import map_kind
+from fracbench.schema import BenchmarkSpec, StudyPlan
+from fracbench.study.effects import Asked, together, within
+from fracbench.study.protocols import (
+    FOUNDING_PANEL,
+    Protocol,
+    area,
+    calibrated,
+    clean_accuracy,
+    protocols,
+    with_drop,
+    worst,
+)
+from fracbench.study.relations import relations
+from fracbench.study.studied import Studied
+from fracbench.study.twins import Pair, families, pairs, series, words_of
+from fracbench.subgroups import lesion_thirds
+from fracbench.ties import adjusted
+
+THIRDS = ("small", "middle", "large")
+
+
+def answer(
+    spec: BenchmarkSpec, models: Sequence[Studied], shifted: Mapping[str, Sequence[Studied]] | None = None
+) -> dict[str, Any]:
+    """What ``models``, evaluated on ``spec`` and ranked or controls, say; ``shifted`` are those on other splits.
+
+    Raises ``ValueError`` where the spec registers no study.
+    """
+    plan = spec.study
+    if plan is None:
+        raise ValueError(f"{spec.name} registers no study")
+    entries = [model for model in models if not model.row["control"]]
+    twins, unclear = pairs(entries, plan, spec)
+    asked = Asked(plan.panel, plan.metric)
+    attacked = {ref.name: replace(asked, attack=ref.name) for ref in spec.attacks}
+    doses = series(entries, plan, spec.threat.norm)
+    return {
+        "benchmark": spec.name,
+        "plan": plan.model_dump(mode="json"),
+        "entries": [entry(model) for model in entries],
+        "registered_after": [of.name for of in entries if of.plan != plan.model_dump(mode="json")],
+        "unclear": unclear,
+        "primary": change(twins, asked, plan),
+        "by_explainer": corrected(by_explainer(spec, twins, plan)),
+        "other_metrics": {name: change(twins, Asked(plan.panel, name), plan) for name in spec.metrics},
+        "founding_panel": change(twins, Asked(FOUNDING_PANEL, plan.metric), plan),
+        "under_attack": {name: change(twins, of, plan) for name, of in attacked.items()},
+        "by_lesion_size": by_lesion_size(twins, plan),
+        "shifted": {split: change(pairs(of, plan, spec)[0], asked, plan) for split, of in (shifted or {}).items()},
+        "manipulation": {"clean": accuracies(twins, clean_accuracy), "robust": accuracies(twins, worst)},
+        "across": across(spec, entries, plan),
+        "dose": [[dose(epsilon, model, plan) for epsilon, model in of] for of in doses],
+        "beside": beside(models, twins, plan),
+        "blind": blind(entries, plan.metric),
+    }  # fmt: skip
+
+
+def entry(model: Studied) -> dict[str, Any]:
+    """Where each number of a model comes from."""
+    return {"name": model.name, "path": _near(model.row["path"]), "network": words_of(model), "threat": model.threat,
+            "recipe": model.training["recipe"], "seed": model.training["seed"], "clean": clean_accuracy(model),
+            "robust": worst(model), "area": area(model), "calibrated": calibrated(model)}  # fmt: skip
+
+
+def _near(path: str) -> str:
+    """From where the command was typed, so that a page says the same on another machine."""
+    place = Path(path)
+    return str(place.relative_to(Path.cwd()) if place.is_relative_to(Path.cwd()) else place)
+
+
+def change(twins: Sequence[Pair], asked: Asked, plan: StudyPlan) -> dict[str, Any]:
+    """What adversarial training changes in what is asked: each pair, and all together."""
+    each = [within(pair, asked) for pair in twins]
+    return together([of["value"] for of in each], [of["family"] for of in each], plan.level) | {"each": each}
+
+
+def by_explainer(spec: BenchmarkSpec, twins: Sequence[Pair], plan: StudyPlan) -> dict[str, dict[str, Any]]:
+    """Maps of the model alone: what looks at no model cannot change with its training."""
+    names = [ref.name for ref in spec.explainers if map_kind(ref.name) == "explainer"]
+    found = {name: change(twins, Asked((name,), plan.metric), plan) for name in names}
+    return {name: of for name, of in found.items() if of["pairs"]}
+
+
+def corrected(found: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """With ``holm`` beside each p, corrected over all of them."""
+    holm = adjusted([of["p"] for of in found.values()])
+    return {name: of | {"holm": p} for (name, of), p in zip(found.items(), holm, strict=True)}
+
+
+def by_lesion_size(twins: Sequence[Pair], plan: StudyPlan) -> dict[str, dict[str, Any]]:
+    if not twins:
+        return {}
+    thirds = lesion_thirds(twins[0].standard.images)
+    parts = {word: frozenset(thirds.index[thirds == place]) for place, word in enumerate(THIRDS)}
+    return {word: change(twins, Asked(plan.panel, plan.metric, images=of), plan) for word, of in parts.items() if of}
+
+
+def accuracies(twins: Sequence[Pair], measure: Any) -> dict[str, Any]:
+    """Whether training did what it is for: accuracies of the two halves of all pairs."""
+    both = np.array([[measure(of.standard), measure(of.adversarial)] for of in twins]).reshape(-1, 2)
+    changes = both[:, 1] - both[:, 0]
+    return together(changes.tolist(), [of.family for of in twins]) | {
+        "standard": both[:, 0].tolist(), "adversarial": both[:, 1].tolist()}  # fmt: skip
+
+
+def across(spec: BenchmarkSpec, entries: Sequence[Studied], plan: StudyPlan) -> list[dict[str, Any]]:
+    """Robustness against alignment over all entries, by the founding protocol, by ours, and on the way between."""
+    steps = list(protocols(spec, plan.metric))
+    ours = steps[-1:] or [Protocol("ours", "area under the curve", "calibrated", area, calibrated)]
+    return [_related(of, entries) for of in (*(steps or ours), with_drop(ours[0]))]
+
+
+def _related(of: Protocol, entries: Sequence[Studied]) -> dict[str, Any]:
+    x, y, held = ([measure(model) for model in entries] for measure in (of.robust, of.aligned, clean_accuracy))
+    named = zip(entries, x, y, strict=True)
+    points = [{"name": model.name, "robustness": one, "alignment": other} for model, one, other in named]
+    words = {"change": of.change, "robustness": of.robustness, "alignment": of.alignment}
+    return words | relations(x, y, held) | {"points": points}
+
+
+def dose(epsilon: float, model: Studied, plan: StudyPlan) -> dict[str, Any]:
+    """One step of a series of growing epsilon."""
+    scores = model.raw(plan.panel, plan.metric)
+    return entry(model) | {"epsilon": epsilon, "raw": float(scores.mean()), "n": int(scores.notna().sum())}
+
+
+def beside(models: Sequence[Studied], twins: Sequence[Pair], plan: StudyPlan) -> list[dict[str, Any]]:
+    """Every other training of a network against its standard model of the same data and seed.
+
+    Such as models built to look elsewhere, models shown the mask, and models trained for longer without attacks, which
+    tell length from robustness.
+    """
+    paired = {model.name for pair in twins for model in (pair.standard, pair.adversarial)}
+    found = []
+    for (_, seed), family in families(models, controls=True).items():
+        plain = [of for of in family if of.training["recipe"] == plan.standard and not of.row["control"]]
+        for model in family if len(plain) == 1 else ():
+            if model.name not in paired | {plain[0].name}:
+                change = within(Pair(words_of(model), seed, plain[0], model), Asked(plan.panel, plan.metric))
+                facts = {"recipe": model.training["recipe"], "clean": clean_accuracy(model), "robust": worst(model)}
+                found.append(change | facts | {"name": model.name, "calibrated": calibrated(model)})
+    return found
+
+
+def blind(entries: Iterable[Studied], metric: str) -> dict[str, Any]:
+    """Raw scores of what looks at no model, or at one whose weights were drawn anew, on the same images."""
+    found: dict[str, list[float]] = {}
+    for model in entries:
+        for name in dict.fromkeys(model.maps.explainer):
+            if map_kind(name) == "baseline" or name == "mean_mask":
+                found.setdefault(name, []).append(float(model.raw((name,), metric).mean()))
+    return {name: {"raw": float(np.nanmean(of)), "models": len(of)} for name, of in found.items()}

@@ -1,0 +1,149 @@
+"""The study as a Markdown page: every number with its n, and the file it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from fracbench.study.words import change, p_words, pairs_words, sentences, signed
+
+Found = Mapping[str, Any]
+DOUBTS = (
+    "Models of one board share data and often architecture: they are no random sample of models.",
+    "Pairs of one architecture that differ in seed alone may be more alike than pairs of two; the interval takes them "
+    "as equally unlike.",
+    "Raw scores of a coarse map and of a fine one do not compare: changes are within one network, and no sum over "
+    "networks is more than their mean.",
+    "What looks at no model can score above chance where fractures lie in the middle: see the blind maps.",
+    "Where the clean accuracies of a pair differ, alignment may follow accuracy, not robustness: see the two lines "
+    "on what training did.",
+)
+
+
+def page(study: Found, command: str) -> str:
+    """The whole page; ``command`` is what makes it again."""
+    parts = [
+        f"# Do robust models look at the fracture more? {study['benchmark']}",
+        f"Made from results by `{command}`; its numbers are in `study.json`, the folder of each row is below.",
+        "\n".join(f"- {sentence}" for sentence in sentences(study)),
+        "## Registered before",
+        _registered(study),
+        "## Training pairs",
+        f"Adversarial less standard, raw {study['plan']['metric']} averaged over {', '.join(study['plan']['panel'])}, "
+        "on clean annotated fractured images. Intervals of a pair are over groups of its images, those of all pairs "
+        "over pairs (Student's t, 95 %).",
+        _pairs(study["primary"]["each"]),
+        _changes({"all pairs (primary)": study["primary"]}),
+        _clear(study),
+        "What training did to accuracy, adversarial less standard:",
+        _changes({"clean balanced accuracy": study["manipulation"]["clean"],
+                  "robust balanced accuracy": study["manipulation"]["robust"]}),
+        "## Where it holds and where it fails",
+        "None of what follows was registered as primary. Explainers are corrected by Holm over all of them.",
+        _changes(study["by_explainer"]),
+        _changes({f"panel, {name}": of for name, of in study["other_metrics"].items()}
+                 | {f"panel, under {name}": of for name, of in study["under_attack"].items()}
+                 | {f"panel, {name} fractures": of for name, of in study["by_lesion_size"].items()}
+                 | {f"panel, {name} split": of for name, of in study["shifted"].items()}
+                 | {"the founding study's maps": study["founding_panel"]}),
+        "## Across models",
+        "From the founding protocol to ours, one change at a time. Correlations over models, p by permutation; the "
+        "partial one holds the ranks of clean accuracy fixed.",
+        _across(study["across"]),
+        *_dose(study["dose"]),
+        "## Controls and other trainings",
+        *_beside(study),
+        "## What this cannot say",
+        "\n".join(f"- {doubt}" for doubt in DOUBTS),
+        "## Rows",
+        _rows(study["entries"]),
+    ]  # fmt: skip
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _registered(study: Found) -> str:
+    plan, late = study["plan"], study["registered_after"]
+    lines = [
+        plan["hypothesis"],
+        f"Primary: {plan['metric']} of {', '.join(plan['panel'])}; unit: {plan['unit']}; test: {plan['test']} at "
+        f"{plan['level']:g}; a change that matters: {plan['relevant']:g}.",
+        f"Runs made under this plan: {len(study['entries']) - len(late)} of {len(study['entries'])}"
+        + (f"; under none or another: {', '.join(late)}." if late else "."),
+    ]
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _clear(study: Found) -> str:
+    return "\n".join(f"- Left out: {line}." for line in study["unclear"])
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; nothing where no row is."""
+    lines = [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows]
+    rule = "|" + "---|" * len(head)
+    return "\n".join([f"| {' | '.join(head)} |", rule, *lines]) if lines else ""
+
+
+def _pairs(each: Sequence[Found]) -> str:
+    return table(
+        ("standard", "adversarial", "seed", "raw, standard", "raw, adversarial", "change", "images"),
+        ((of["standard"], of["adversarial"], str(of["seed"]), *(f"{of['raw'][name]:.3f}" for name in of["raw"]),
+          f"{signed(of['value'])} [{signed(of['low'])}, {signed(of['high'])}]", str(of["n"])) for of in each),
+    )  # fmt: skip
+
+
+def _changes(found: Mapping[str, Found]) -> str:
+    holm = any("holm" in of for of in found.values())
+    head = ("", "change", *(["Holm"] if holm else []), "d_z", "detectable", "least p", "n")
+    return table(head, (
+        (name, change(of), *([p_words(of["holm"])] if holm else []), signed(of["effect"], 2), signed(of["detectable"]),
+         p_words(of["least_p"]), pairs_words(of)) for name, of in found.items() if of["pairs"]
+    ))  # fmt: skip
+
+
+def _across(steps: Sequence[Found]) -> str:
+    def of(found: Found) -> str:
+        return f"{found['value']:+.2f}, p {p_words(found['p'])}" if found["value"] == found["value"] else "–"
+
+    return table(
+        ("change", "robustness", "alignment", "Spearman", "Kendall", "partial", "n"),
+        ((step["change"], step["robustness"], step["alignment"], of(step["spearman"]), of(step["kendall"]),
+          of(step["partial"]), str(step["n"])) for step in steps),
+    )  # fmt: skip
+
+
+def _dose(series: Sequence[Sequence[Found]]) -> Iterator[str]:
+    if not series:
+        return
+    yield "## Dose"
+    yield "One network trained at growing epsilon."
+    for steps in series:
+        yield table(
+            ("model", "trained at", "raw alignment", "calibrated", "clean", "robust", "images"),
+            ((of["name"], of["threat"] or "no attack", f"{of['raw']:.3f}", f"{of['calibrated']:.3f}",
+              f"{of['clean']:.3f}", f"{of['robust']:.3f}", str(of["n"])) for of in steps),
+        )  # fmt: skip
+
+
+def _beside(study: Found) -> Iterator[str]:
+    yield "Every other training of a network, less the standard model of the same network, data and seed:"
+    yield table(
+        ("model", "recipe", "raw", "change", "calibrated", "clean", "robust", "images"),
+        ((of["name"], of["recipe"] or "–", f"{of['raw']['adversarial']:.3f}",
+          f"{signed(of['value'])} [{signed(of['low'])}, {signed(of['high'])}]",
+          *(f"{of[key]:.3f}" for key in ("calibrated", "clean", "robust")), str(of["n"])) for of in study["beside"]),
+    ) or "None has been evaluated."  # fmt: skip
+    yield "Maps that look at no model, or at one whose weights were drawn anew (`randomised`), on the same images:"
+    yield table(
+        ("map", "raw", "models"),
+        ((name, f"{of['raw']:.3f}", str(of["models"])) for name, of in study["blind"].items()),
+    )
+
+
+def _rows(entries: Sequence[Found]) -> str:
+    return table(
+        ("model", "network", "recipe", "trained at", "seed", "clean", "robust", "area", "calibrated", "results"),
+        ((of["name"], of["network"], of["recipe"] or "–", of["threat"] or "no attack", str(of["seed"]),
+          *(f"{of[key]:.3f}" for key in ("clean", "robust", "area", "calibrated")), f"`{of['path']}`")
+         for of in entries),
+    )  # fmt: skip

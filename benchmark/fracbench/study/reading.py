@@ -1,0 +1,48 @@
+"""Which rows of a store a study may use."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fracbench.errors import InputError
+from fracbench.keyed import digest
+from fracbench.schema import BenchmarkSpec
+from fracbench.study.studied import Studied, read
+
+
+def models_of(
+    rows: Sequence[Mapping[str, Any]], spec: BenchmarkSpec
+) -> tuple[list[Studied], dict[str, list[Studied]], list[str]]:
+    """Ranked models and controls of a benchmark, the same on its other splits, and a line for each row left out.
+
+    ``rows`` are those of a leaderboard; of several datasets the one of most rows is kept. Raises ``InputError`` where
+    there are none.
+    """
+    mine = [row for row in rows if row["spec"] == spec.name and not row["custom"]]
+    rules = digest(spec.decisive())
+    left = [f"{row['submission']}: it was run by other rules" for row in mine if row["spec_hash"] != rules]
+    mine = [row for row in mine if row["spec_hash"] == rules]
+    at_home = [row for row in mine if row["split"] == spec.split]
+    if not at_home:
+        raise InputError(f"there are no results of {spec.name}; type: fracbench run --all --benchmark {spec.name}")
+    ((data, _),) = Counter(row["fingerprint"] for row in at_home).most_common(1)
+    left += [f"{row['submission']}: it was run on other data" for row in at_home if row["fingerprint"] != data]
+    kept = [row for row in at_home if row["fingerprint"] == data]
+    left += [f"{row['submission']}: {'; '.join(row['unranked_because'])}" for row in kept if not usable(row)]
+    elsewhere: dict[str, list[Mapping[str, Any]]] = {}
+    for row in mine:
+        if row["split"] != spec.split and usable(row):
+            elsewhere.setdefault(row["split"], []).append(row)
+    models = _read(kept, left)
+    return models, {split: _read(rows, left) for split, rows in elsewhere.items()}, left
+
+
+def usable(row: Mapping[str, Any]) -> bool:
+    """Whether a row is this user's own, or verified, and ranked or a control."""
+    return row["ranked"] or (row["control"] and not row["self_reported"])
+
+
+def _read(rows: Sequence[Mapping[str, Any]], left: list[str]) -> list[Studied]:
+    return read([row for row in rows if usable(row)], left)

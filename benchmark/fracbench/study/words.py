@@ -1,0 +1,97 @@
+"""What a study found, in sentences that follow from its numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Found = Mapping[str, Any]
+
+
+def sentences(study: Found) -> list[str]:
+    """The answer: of training pairs, across models, and by the founding protocol beside ours."""
+    return [of_pairs(study), across_words(ours_of(study), study["plan"]["level"]), founding(study)]
+
+
+def of_pairs(study: Found) -> str:
+    of, plan = study["primary"], study["plan"]
+    if not of["pairs"]:
+        return "No training pair has been evaluated, so the hypothesis has not been tested."
+    numbers = f"{change(of)}, {pairs_words(of)}, {images_words(of['each'])}"
+    if of["least_p"] > plan["level"]:
+        few, least = counted(of["pairs"], "training pair"), p_words(of["least_p"])
+        return (f"Whatever {few} may show, p cannot be below {least}: "
+                f"this does not test the hypothesis ({numbers}).")  # fmt: skip
+    if of["p"] <= plan["level"]:
+        more = "more" if of["value"] > 0 else "less"
+        return f"Adversarially trained twins look at the fracture {more} than their standard twins ({numbers})."
+    if max(abs(of["low"]), abs(of["high"])) < plan["relevant"]:
+        rest = f"and a change of {plan['relevant']:g} or more is ruled out"
+    else:
+        rest = f"and changes below {of['detectable']:.3f} would mostly have been missed"
+    return f"No change in alignment by adversarial training can be told from chance ({numbers}), {rest}."
+
+
+def ours_of(study: Found) -> Found:
+    """The relation across models by our protocol."""
+    return next(of for of in study["across"] if of["change"].endswith("ours"))
+
+
+def across_words(ours: Found, level: float = 0.05) -> str:
+    rho, partial = ours["spearman"], ours["partial"]
+    if math.isnan(rho["value"]):
+        return f"{ours['n']} models are too few, or too alike, to say how robustness and alignment go together."
+    numbers = f"Spearman's rho {rho['value']:+.2f}, p {p_words(rho['p'])}, n = {ours['n']} models"
+    held = "" if math.isnan(partial["value"]) else (
+        f"; with clean accuracy held fixed {partial['value']:+.2f}, p {p_words(partial['p'])}")  # fmt: skip
+    if rho["p"] > level:
+        return f"Across models no relation of robustness and alignment can be told from chance ({numbers}{held})."
+    better = "better" if rho["value"] > 0 else "worse"
+    return f"Across models the more robust are {better} aligned ({numbers}{held}); that is no proof of a cause."
+
+
+def founding(study: Found) -> str:
+    """Where the protocols part: the first change after which the conclusion is another."""
+    steps = [of for of in study["across"] if of["change"] != "ours, but by the drop"]
+    if len(steps) < 2 or math.isnan(steps[0]["spearman"]["value"]):
+        return "The founding protocol cannot be followed on these results."
+    said = [conclusion(of["spearman"]) for of in steps]
+    first = steps[0]["spearman"]
+    begun = (f"By the founding protocol the same models show {said[0]} "
+             f"(rho {first['value']:+.2f}, p {p_words(first['p'])})")  # fmt: skip
+    turns = [f"{now} once it reads {of['change']}" for before, now, of in zip(said, said[1:], steps[1:], strict=False)
+             if now != before]  # fmt: skip
+    return f"{begun}; {'; '.join(turns)}." if turns else f"{begun}, as by ours and all steps between."
+
+
+def conclusion(of: Found) -> str:
+    if not of["p"] <= 0.05:
+        return "no relation that can be told from chance"
+    return "better alignment with more robustness" if of["value"] > 0 else "worse alignment with more robustness"
+
+
+def change(of: Found) -> str:
+    """``+0.012 [-0.034, +0.058], p 0.42``."""
+    return f"{signed(of['value'])} [{signed(of['low'])}, {signed(of['high'])}], p {p_words(of['p'])}"
+
+
+def signed(value: float, digits: int = 3) -> str:
+    return "–" if math.isnan(value) else f"{value:+.{digits}f}"
+
+
+def p_words(p: float) -> str:
+    return "–" if math.isnan(p) else "< .001" if p < 0.001 else f"{p:.3f}"
+
+
+def pairs_words(of: Found) -> str:
+    return f"{counted(of['pairs'], 'training pair')} of {counted(of['families'], 'architecture')}"
+
+
+def counted(n: int, word: str) -> str:
+    return f"{n} {word}" if n == 1 else f"{n} {word}s"
+
+
+def images_words(each: Sequence[Found]) -> str:
+    counts = sorted({of["n"] for of in each})
+    return f"{counts[0]} images each" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} images each"

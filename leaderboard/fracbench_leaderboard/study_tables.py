@@ -1,0 +1,64 @@
+"""A study as tables people can read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from fracbench.study.words import change, p_words, pairs_words, signed
+
+Found = Mapping[str, Any]
+
+
+def pairs_table(each: Sequence[Found]) -> pd.DataFrame:
+    """One line for each training pair."""
+    return pd.DataFrame(
+        [
+            {
+                "Standard": of["standard"],
+                "Adversarial": of["adversarial"],
+                "Seed": str(of["seed"]),
+                "Raw, standard": f"{of['raw']['standard']:.3f}",
+                "Raw, adversarial": f"{of['raw']['adversarial']:.3f}",
+                "Change": f"{signed(of['value'])} [{signed(of['low'])}, {signed(of['high'])}]",
+                "n": str(of["n"]),
+            }
+            for of in each
+        ]
+    )
+
+
+def changes_table(study: Found) -> pd.DataFrame:
+    """What all pairs say together, of what was registered first and of all that lies beside it."""
+    named = {"all pairs (primary)": study["primary"]}
+    named |= {f"{name} alone": of for name, of in study["by_explainer"].items()}
+    named |= {f"panel, {name}": of for name, of in study["other_metrics"].items()}
+    named |= {f"panel, under {name}": of for name, of in study["under_attack"].items()}
+    named |= {f"panel, {name} fractures": of for name, of in study["by_lesion_size"].items()}
+    named |= {f"panel, {name} split": of for name, of in study["shifted"].items()}
+    named |= {"the founding study's maps": study["founding_panel"]}
+    named |= {f"{name} balanced accuracy": of for name, of in study["manipulation"].items()}
+    return pd.DataFrame(
+        [
+            {"Of": name, "Change": change(of), "p, corrected": p_words(of["holm"]) if "holm" in of else "",
+             "Detectable": signed(of["detectable"]), "n": pairs_words(of)}
+            for name, of in named.items() if of["pairs"]
+        ]
+    )  # fmt: skip
+
+
+def across_table(steps: Sequence[Found]) -> pd.DataFrame:
+    """From the founding protocol to ours, one change at a time."""
+
+    def of(found: Found) -> str:
+        return f"{signed(found['value'], 2)}, p {p_words(found['p'])}"
+
+    return pd.DataFrame(
+        [
+            {"Change": step["change"], "Robustness": step["robustness"], "Alignment": step["alignment"],
+             "Spearman": of(step["spearman"]), "Kendall": of(step["kendall"]),
+             "Clean accuracy held fixed": of(step["partial"]), "n": str(step["n"])}
+            for step in steps
+        ]
+    )  # fmt: skip

@@ -1,0 +1,220 @@
+"""The study in worlds where the answer is known: which models are twins, what changes, and what is said of it."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from fracbench import specs
+from fracbench.schema import BenchmarkSpec
+from fracbench.study.answer import answer
+from fracbench.study.effects import together
+from fracbench.study.page import page
+from fracbench.study.relations import relations
+from fracbench.study.studied import Studied
+from fracbench.study.twins import pairs, series
+from fracbench.study.words import sentences
+from fracbench_leaderboard.study_figures import across_chart, dose_chart, pairs_chart
+from scipy.stats import kendalltau, spearmanr
+
+SPEC = specs.load("phantom-v1")
+PANEL, METRIC = SPEC.panel, "relevance_rank_accuracy"
+IMAGES = [f"image-{i}" for i in range(40)]
+EXPLAINERS = [ref.name for ref in SPEC.explainers]
+ATTACKS = ["clean", *(ref.name for ref in SPEC.attacks)]
+
+
+def model(
+    name: str, recipe: str = "standard", threat: str | None = None, seed: int | None = 0, level: float = 0.3,
+    architecture: str = "resnet18", robust: float = 0.1, control: bool = False, **row: Any,
+) -> Studied:  # fmt: skip
+    """A model whose maps score ``level`` on average, apart from what each image brings and a little noise."""
+    rng = np.random.default_rng(sum(map(ord, name)))
+    own = np.random.default_rng(1).uniform(-0.1, 0.1, len(IMAGES))  # the same for all models
+    lines = [
+        {"image": image, "attack": attack, "explainer": explainer,
+         **{metric: level + of + rng.normal(0, 0.01) for metric in SPEC.metrics}}
+        for attack, explainer in itertools.product(ATTACKS, EXPLAINERS) for image, of in zip(IMAGES, own, strict=True)
+    ]  # fmt: skip
+    images = pd.DataFrame(
+        {"label": 1, "annotated": True, "group": IMAGES, "mask_area": np.arange(1, 41), "content": 1000}, index=IMAGES
+    ).rename_axis("image")
+    summary = {
+        "submission": name, "control": control, "ranked": not control, "path": f"results/{name}/phantom-v1",
+        "architecture": architecture, "parameters": 1000,
+        "training": {"data": "phantom", "splits": ["train"], "recipe": recipe, "threat": threat, "seed": seed},
+        "clean": {"balanced_accuracy": {"value": 0.9}}, "robust": {"balanced_accuracy": {"value": robust}},
+        "attacks": {of: {"robust_balanced_accuracy": robust} for of in ATTACKS[1:]}, "curve_area": robust,
+        "calibrated_alignment": {"value": level},
+    }  # fmt: skip
+    registered = SPEC.study.model_dump(mode="json") if SPEC.study else None
+    return Studied(summary | row, {"name": "timm", "params": {"architecture": architecture}}, registered, images,
+                   pd.DataFrame(lines))  # fmt: skip
+
+
+def twins(change: float, architectures: int = 6, seeds: int = 1) -> list[Studied]:
+    """Standard models and adversarial ones whose maps score ``change`` more."""
+    return [
+        of
+        for place, seed in itertools.product(range(architectures), range(seeds))
+        for of in (
+            model(f"standard-{place}-{seed}", seed=seed, architecture=f"net{place}", level=0.3 + place / 50),
+            model(
+                f"robust-{place}-{seed}", "pgd-at", "linf 0.5/255", seed, 0.3 + place / 50 + change, f"net{place}", 0.6
+            ),
+        )
+    ]
+
+
+def plan(spec: BenchmarkSpec = SPEC) -> Any:
+    assert spec.study is not None
+    return spec.study
+
+
+def test_twins_are_alike_in_network_data_and_seed() -> None:
+    models = twins(0.1, architectures=2, seeds=2)
+    found, unclear = pairs(models, plan(), SPEC)
+    assert [(of.standard.name, of.adversarial.name) for of in found] == [
+        (f"standard-{place}-{seed}", f"robust-{place}-{seed}") for place in range(2) for seed in range(2)
+    ] and not unclear  # fmt: skip
+    others = [model("other-seed", "pgd-at", "linf 0.5/255", 9), model("no-seed", "pgd-at", "linf 0.5/255", None),
+              model("other-data", "pgd-at", "linf 0.5/255", training={"data": "x", "splits": [], "recipe": "pgd-at",
+                                                                      "threat": "linf 0.5/255", "seed": 0}),
+              model("no-threat", "pgd-at", "none")]  # fmt: skip
+    assert pairs([model("standard"), *others], plan(), SPEC) == ([], [])
+
+
+def test_the_plan_says_which_of_several_are_twins_and_what_is_unclear_is_told() -> None:
+    many = [model("standard"), model("longer", "standard-longer"), model("masks", "mask-supervision"),
+            model("half", "pgd-at", "linf 0.25/255"), model("right", "pgd-at", "linf  0.5/255"),
+            model("trades", "trades", "linf 0.5/255")]  # fmt: skip
+    ((found,), unclear) = pairs(many, plan(), SPEC)
+    assert (found.standard.name, found.adversarial.name) == ("standard", "right") and not unclear
+    none, (told,) = pairs([of for of in many if of.name != "right"], plan(), SPEC)
+    assert not none and "half, trades" in told
+    ((steps,)) = series(many, plan(), "linf")
+    assert [(round(255 * dose, 2), of.name) for dose, of in steps] == [(0, "standard"), (0.25, "half"), (0.5, "right")]
+
+
+def test_a_change_that_is_there_is_found_and_one_that_is_not_is_not_claimed() -> None:
+    there, absent = (answer(SPEC, twins(change)) for change in (0.1, 0.0))
+    assert there["primary"]["value"] == pytest.approx(0.1, abs=0.005) and there["primary"]["p"] == 2 / 2**6
+    assert (
+        "look at the fracture more" in sentences(there)[0]
+        and "6 training pairs of 6 architectures" in sentences(there)[0]
+    )
+    assert absent["primary"]["p"] > 0.05 and "No change" in sentences(absent)[0] and "ruled out" in sentences(absent)[0]
+    assert "look at the fracture less" in sentences(answer(SPEC, twins(-0.1)))[0]
+    assert all(of["holm"] >= of["p"] for of in there["by_explainer"].values())
+    assert not {"random", "centre", "edges"} & set(there["by_explainer"]) and set(there["blind"]) == {
+        "random",
+        "centre",
+        "edges",
+    }
+    assert set(there["by_lesion_size"]) == {"small", "middle", "large"}
+
+
+def test_few_pairs_are_said_to_test_nothing() -> None:
+    three = answer(SPEC, twins(0.1, architectures=3))
+    assert three["primary"]["least_p"] == 0.25 and "cannot be below 0.250" in sentences(three)[0]
+    assert "has not been tested" in sentences(answer(SPEC, [model("alone")]))[0]
+
+
+def test_an_architecture_counts_once_however_many_seeds_it_has() -> None:
+    found = together([0.3, 0.3, 0.3, 0.1], ["a", "a", "a", "b"])
+    assert found["value"] == pytest.approx(0.2) and found["pairs"] == 4 and found["families"] == 2
+    assert together([0.2, np.nan], ["a", "b"])["pairs"] == 1 and np.isnan(together([], [])["value"])
+
+
+def test_the_swap_test_is_that_of_scipy() -> None:
+    from scipy.stats import permutation_test
+
+    changes = np.random.default_rng(0).normal(0.5, 1, 8)
+    theirs = permutation_test((changes,), np.mean, permutation_type="samples", n_resamples=np.inf)
+    assert together(changes.tolist(), list("abcdefgh"))["p"] == pytest.approx(theirs.pvalue, abs=1e-9)
+
+
+def test_the_interval_over_pairs_is_students() -> None:
+    from scipy.stats import ttest_1samp
+
+    changes = np.random.default_rng(1).normal(0.5, 1, 9)
+    theirs = ttest_1samp(changes, 0).confidence_interval()
+    ours = together(changes.tolist(), list("abcdefghi"))
+    assert (ours["low"], ours["high"]) == pytest.approx((theirs.low, theirs.high))
+
+
+def test_rank_correlations_are_those_of_scipy_with_ties() -> None:
+    rng = np.random.default_rng(2)
+    x, y, held = rng.integers(0, 6, 20), rng.integers(0, 6, 20), rng.normal(size=20)
+    found = relations(x, y, held)
+    assert found["spearman"]["value"] == pytest.approx(spearmanr(x, y).statistic)
+    assert found["kendall"]["value"] == pytest.approx(kendalltau(x, y).statistic)
+    assert found["spearman"]["p"] == pytest.approx(spearmanr(x, y).pvalue, abs=0.05) and found["n"] == 20
+
+
+def test_what_follows_from_accuracy_alone_goes_when_accuracy_is_held_fixed() -> None:
+    rng = np.random.default_rng(3)
+    better = rng.normal(size=200)
+    found = relations(better + rng.normal(0, 0.4, 200), better + rng.normal(0, 0.4, 200), better)
+    assert found["spearman"]["value"] > 0.7 and found["spearman"]["p"] < 0.001
+    assert abs(found["partial"]["value"]) < 0.2 and found["partial"]["p"] > 0.01
+
+
+@pytest.mark.parametrize("given", [([1, 2, 3, 4], [1, 2, 3, 4]), ([1] * 9, range(9)), ([np.nan] * 9, range(9))])
+def test_too_few_or_equal_models_have_no_correlation(given: Any) -> None:
+    found = relations(*given, np.ones(len(given[0])))
+    assert np.isnan(found["spearman"]["value"]) and np.isnan(found["partial"]["p"])
+
+
+def test_each_protocol_differs_from_the_one_before_in_one_thing() -> None:
+    steps = answer(SPEC, twins(0.1))["across"]
+    words = [(of["robustness"], of["alignment"]) for of in steps]
+    assert [sum(a != b for a, b in zip(*two, strict=True)) for two in itertools.pairwise(words[:-1])] == [1] * 5
+    assert steps[0]["change"] == "the founding protocol" and steps[-2]["change"] == "calibrated: ours"
+    assert len(steps[-2]["points"]) == 12
+
+
+def test_controls_stand_beside_the_standard_model_and_not_among_entries() -> None:
+    cheater = model("cheater", "cheater", level=0.1, control=True)
+    masks = model("masks", "mask-supervision", level=0.5)
+    found = answer(SPEC, [*twins(0.0, 1), model("standard"), cheater, masks])
+    changes = {of["name"]: of["value"] for of in found["beside"]}
+    assert changes == {"cheater": pytest.approx(-0.2, abs=0.01), "masks": pytest.approx(0.2, abs=0.01)}
+    assert "cheater" not in {of["name"] for of in found["entries"]}
+
+
+def test_a_page_and_figures_say_what_was_found() -> None:
+    changed = model("late", architecture="late")
+    models = [*twins(0.1), model("half", "pgd-at", "linf 0.25/255", architecture="net0"), changed.__class__(
+        changed.row, changed.network, None, changed.images, changed.maps)]  # fmt: skip
+    found = answer(SPEC, models)
+    text = page(found, "fracbench study")
+    for words in (*sentences(found), "Registered", "## Dose", "late", "results/late/phantom-v1"):
+        assert words in text, words
+    assert "nan" not in text
+    assert "under none or another: late" in text
+    assert all(chart(found) is not None for chart in (pairs_chart, across_chart, dose_chart))
+    empty = answer(SPEC, [])
+    assert page(empty, "x") and all(chart(empty) is None for chart in (pairs_chart, across_chart, dose_chart))
+
+
+def test_a_benchmark_without_a_plan_is_refused() -> None:
+    with pytest.raises(ValueError, match="registers no study"):
+        answer(specs.load("smoke"), [])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"panel": ["lime"]}, "study's panel names explainers"), ({"metric": "dice"}, "study's metric is not among")],
+)
+def test_a_plan_asks_for_what_the_benchmark_measures(change: dict[str, Any], said: str) -> None:
+    given = SPEC.model_dump(mode="json")
+    with pytest.raises(ValueError, match=said):
+        BenchmarkSpec.model_validate(given | {"study": given["study"] | change})
+
+
+def test_a_plan_is_no_part_of_what_makes_a_board() -> None:
+    assert SPEC.decisive() == SPEC.model_copy(update={"study": None}).decisive()

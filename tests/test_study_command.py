@@ -1,0 +1,86 @@
+"""``fracbench study`` and the board's page, on results of a benchmark that registers a study."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from fracbench import specs
+from fracbench.keyed import digest
+from fracbench.store import TABLES, ResultFolder
+from fracbench.summary import summarise
+from test_cli import call
+from test_pages import own_main, page, words  # noqa: F401
+
+PAIR = ("phantom-resnet-standard", "phantom-resnet-pgd-at")
+SPEC = specs.load("phantom-v1")
+
+
+@pytest.fixture
+def registered(smoke: Path, tmp_path: Path) -> Path:
+    """The smoke results as if they were of ``phantom-v1``, by its rules and under its plan."""
+    rules = {"spec": SPEC.name, "spec_hash": digest(SPEC.decisive()), "resolved_spec": SPEC.model_dump(mode="json")}
+    for name in [*PAIR, "always-fracture"]:
+        old = ResultFolder(smoke / name / "smoke", name, "smoke")
+        tables = {table: old.table(table) for table in TABLES}
+        run = (old.run() or {}) | rules
+        new = ResultFolder(tmp_path / "results" / name / SPEC.name, name, SPEC.name)
+        new.path.mkdir(parents=True)
+        new.write(tables, run, summarise(run, tables))
+    return tmp_path / "results"
+
+
+def test_the_numbers_are_those_of_the_tables(registered: Path, tmp_path: Path) -> None:
+    done = call("study", "--submissions", registered, "--results", registered, "--out", tmp_path / "study")
+    assert done.exit_code == 0, done.output
+    assert "Whatever 1 training pair" in done.output and "wrote" in done.output
+    study = json.loads((tmp_path / "study" / "study.json").read_text())
+    raw = []
+    for name in PAIR:
+        maps = pd.read_parquet(registered / name / SPEC.name / "alignment.parquet")
+        images = pd.read_parquet(registered / name / SPEC.name / "images.parquet")
+        maps = maps[(maps.attack == "clean") & maps.explainer.isin(SPEC.panel)]
+        maps = maps[maps.image.isin(images[images.label == 1].image)]
+        raw.append(maps.groupby("image").relevance_rank_accuracy.mean())
+    (pair,) = study["primary"]["each"]
+    assert (pair["standard"], pair["adversarial"]) == PAIR and pair["n"] == 8
+    assert pair["value"] == pytest.approx(float((raw[1] - raw[0]).mean())) == pytest.approx(study["primary"]["value"])
+    assert [pair["raw"][key] for key in ("standard", "adversarial")] == pytest.approx([of.mean() for of in raw])
+    assert np.isclose(study["primary"]["least_p"], 1) and study["registered_after"] == []
+    assert study["beside"] == [] and len(study["entries"]) == 2
+    text = (tmp_path / "study" / "study.md").read_text()
+    assert f"{pair['value']:+.3f}" in text and all(name in text for name in PAIR)
+    assert (tmp_path / "study" / "pairs.svg").read_text().startswith("<svg")
+
+
+def test_what_cannot_be_studied_is_one_line_and_nothing_is_written(registered: Path, tmp_path: Path) -> None:
+    places = ("--submissions", registered, "--results", registered, "--out", tmp_path / "study")
+    for benchmark, said in {
+        "smoke": "smoke registers no study; these do: ", "phantom-v2": "unknown benchmark 'phantom-v2'",
+        "fracatlas-v1": "there are no results of fracatlas-v1; type: fracbench run --all --benchmark fracatlas-v1",
+    }.items():  # fmt: skip
+        done = call("study", "--benchmark", benchmark, *places)
+        assert done.exit_code == 2 and said in done.output and not (tmp_path / "study").exists()
+
+
+def test_rows_of_strangers_and_trials_are_left_out_and_named(registered: Path, tmp_path: Path) -> None:
+    folder = registered / PAIR[1] / SPEC.name
+    summary = json.loads((folder / "summary.json").read_text())
+    (folder / "summary.json").write_text(json.dumps(summary | {"curve_area": 0.9}))
+    done = call("study", "--submissions", registered, "--results", registered, "--out", tmp_path / "study")
+    assert done.exit_code == 0 and f"left out: {PAIR[1]}: self-reported, and not verified" in done.output
+    assert "No training pair has been evaluated" in done.output
+
+
+def test_the_board_says_the_same(registered: Path) -> None:
+    test = page("question", registered)
+    assert not test.exception and "Whatever 1 training pair" in words(test)
+    assert [of.value.shape[0] > 0 for of in test.dataframe] == [True] * 3
+
+
+def test_a_board_without_a_plan_says_so(smoke: Path) -> None:
+    test = page("question", smoke)
+    assert not test.exception and "this benchmark has registered no study" in words(test)
