@@ -50,7 +50,9 @@ def test_the_numbers_are_those_of_the_tables(registered: Path, tmp_path: Path) -
     assert pair["value"] == pytest.approx(float((raw[1] - raw[0]).mean())) == pytest.approx(study["primary"]["value"])
     assert [pair["raw"][key] for key in ("standard", "adversarial")] == pytest.approx([of.mean() for of in raw])
     assert np.isclose(study["primary"]["least_p"], 1) and study["registered_after"] == []
-    assert study["beside"] == [] and len(study["entries"]) == 2
+    (shifted,) = study["beside"]
+    assert (shifted["name"], shifted["value"]) == ("always-fracture", 0), "a constant moves no attribution"
+    assert len(study["entries"]) == 2
     text = (tmp_path / "study" / "study.md").read_text()
     assert f"{pair['value']:+.3f}" in text and all(name in text for name in PAIR)
     assert (tmp_path / "study" / "pairs.svg").read_text().startswith("<svg")
