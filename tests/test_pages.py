@@ -178,6 +178,8 @@ def test_the_form_makes_a_file_that_is_valid(smoke: Path) -> None:
     test = page("submit", smoke)
     made: dict[str, Any] = yaml.safe_load(test.code[0].value)
     assert Submission.model_validate(made).name == "my-model" and test.success
+    test.number_input(key="seed").set_value(0).run()
+    assert yaml.safe_load(test.code[0].value)["training"]["seed"] == 0 and test.success
     test.text_input(key="name").set_value("My Model").run()
     assert "is not allowed" in words(test) and not test.exception
 

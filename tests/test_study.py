@@ -120,7 +120,8 @@ def test_a_change_that_is_there_is_found_and_one_that_is_not_is_not_claimed() ->
 def test_few_pairs_are_said_to_test_nothing() -> None:
     three = answer(SPEC, twins(0.1, architectures=3))
     assert three["primary"]["least_p"] == 0.25 and "cannot be below 0.250" in sentences(three)[0]
-    assert "has not been tested" in sentences(answer(SPEC, [model("alone")]))[0]
+    alone = sentences(answer(SPEC, [model("alone")]))
+    assert "has not been tested" in alone[0] and "1 model: too few" in alone[2]
 
 
 def test_an_architecture_counts_once_however_many_seeds_it_has() -> None:

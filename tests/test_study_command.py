@@ -80,7 +80,7 @@ def test_rows_of_strangers_and_trials_are_left_out_and_named(registered: Path, t
 def test_the_board_says_the_same(registered: Path) -> None:
     test = page("question", registered)
     assert not test.exception and "Whatever 1 training pair" in words(test)
-    assert [of.value.shape[0] > 0 for of in test.dataframe] == [True] * 3
+    assert [of.value.shape[0] > 0 for of in test.dataframe] == [True] * 4
 
 
 def test_a_board_without_a_plan_says_so(smoke: Path) -> None:

@@ -97,7 +97,11 @@ def evaluate_model(
     def run(cells: Sequence[Cell]) -> None:
         """Cells of one logical batch, whose images are let go afterwards."""
         bench = benches[cells[0].batch]
+        kind = ""
         for cell in cells:
+            if cell.kind == "explain" and kind != "explain":  # explanations take other shapes of memory than attacks
+                hand_back_freed_memory()
+            kind = cell.kind
             name = named(job, cell, identity or {})
             result = folder.cells.read(name) if folder else None
             progress.cell(cell.label, sum(job.passes(cell)), cached=result is not None)

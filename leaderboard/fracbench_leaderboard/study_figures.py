@@ -40,7 +40,7 @@ def pairs_chart(study: Study) -> alt.LayerChart | None:
     if frame.empty:
         return None
     base = alt.Chart(frame).encode(
-        y=alt.Y("name:N", sort=list(frame.name), title=None, axis=alt.Axis(labelLimit=420)),
+        y=alt.Y("name:N", sort=list(frame.name), title=None, axis=alt.Axis(labelLimit=420, labelOverlap=False)),
         color=alt.Color("kind:N", title=None, scale=alt.Scale(domain=list(KINDS), range=list(APART[:3])),
                         legend=alt.Legend(orient="bottom", labelLimit=300)),
     )  # fmt: skip
@@ -58,7 +58,7 @@ def pairs_chart(study: Study) -> alt.LayerChart | None:
         .encode(x="x:Q", strokeDash=alt.StrokeDash("dash:N", legend=None, scale=dashes))
     )
     return (rules + bars + marks).properties(
-        height=24 * len(frame) + 80,
+        height=26 * len(frame) + 110,
         description="Change of alignment within training pairs, with intervals; dashed lines bound what would matter",
     )
 

@@ -8,6 +8,8 @@ from typing import Any
 import pandas as pd
 from fracbench.study.words import change, p_words, pairs_words, signed
 
+from fracbench_leaderboard.table import number
+
 Found = Mapping[str, Any]
 
 
@@ -21,7 +23,7 @@ def pairs_table(each: Sequence[Found]) -> pd.DataFrame:
                 "Seed": str(of["seed"]),
                 "Raw, standard": f"{of['raw']['standard']:.3f}",
                 "Raw, adversarial": f"{of['raw']['adversarial']:.3f}",
-                "Change": f"{signed(of['value'])} [{signed(of['low'])}, {signed(of['high'])}]",
+                "Change": interval_of(of),
                 "n": str(of["n"]),
             }
             for of in each
@@ -46,6 +48,21 @@ def changes_table(study: Found) -> pd.DataFrame:
             for name, of in named.items() if of["pairs"]
         ]
     )  # fmt: skip
+
+
+def beside_table(beside: Sequence[Found]) -> pd.DataFrame:
+    """Every other training of a network, less its standard model."""
+    return pd.DataFrame(
+        [
+            {"Model": of["name"], "Recipe": of["recipe"] or "–", "Less": of["standard"], "Change": interval_of(of),
+             "Clean bal. acc.": number(of["clean"]), "Robust bal. acc.": number(of["robust"]), "n": str(of["n"])}
+            for of in beside
+        ]
+    )  # fmt: skip
+
+
+def interval_of(of: Found) -> str:
+    return f"{signed(of['value'])} [{signed(of['low'])}, {signed(of['high'])}]"
 
 
 def across_table(steps: Sequence[Found]) -> pd.DataFrame:

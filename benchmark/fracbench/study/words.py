@@ -41,7 +41,8 @@ def ours_of(study: Found) -> Found:
 def across_words(ours: Found, level: float = 0.05) -> str:
     rho, partial = ours["spearman"], ours["partial"]
     if math.isnan(rho["value"]):
-        return f"{ours['n']} models are too few, or too alike, to say how robustness and alignment go together."
+        models = counted(ours["n"], "model")
+        return f"{models}: too few, or too alike, to say how robustness and alignment go together."
     numbers = f"Spearman's rho {rho['value']:+.2f}, p {p_words(rho['p'])}, n = {ours['n']} models"
     held = "" if math.isnan(partial["value"]) else (
         f"; with clean accuracy held fixed {partial['value']:+.2f}, p {p_words(partial['p'])}")  # fmt: skip
@@ -54,8 +55,10 @@ def across_words(ours: Found, level: float = 0.05) -> str:
 def founding(study: Found) -> str:
     """Where the protocols part: the first change after which the conclusion is another."""
     steps = [of for of in study["across"] if of["change"] != "ours, but by the drop"]
-    if len(steps) < 2 or math.isnan(steps[0]["spearman"]["value"]):
-        return "The founding protocol cannot be followed on these results."
+    if len(steps) < 2:
+        return "This benchmark has not the attack and the maps of the founding protocol."
+    if math.isnan(steps[0]["spearman"]["value"]):
+        return f"By the founding protocol {counted(steps[0]['n'], 'model')}: too few, or too alike, to say anything."
     said = [conclusion(of["spearman"]) for of in steps]
     first = steps[0]["spearman"]
     begun = (f"By the founding protocol the same models show {said[0]} "

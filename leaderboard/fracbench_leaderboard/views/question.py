@@ -27,7 +27,7 @@ from fracbench_leaderboard.figures import CLICKED, scatter
 from fracbench_leaderboard.frame import show_page
 from fracbench_leaderboard.offering import offer_figure, offer_table
 from fracbench_leaderboard.study_figures import dose_chart, pairs_chart
-from fracbench_leaderboard.study_tables import across_table, changes_table, pairs_table
+from fracbench_leaderboard.study_tables import across_table, beside_table, changes_table, pairs_table
 
 
 def show(submissions: Path, results: Path | None) -> None:
@@ -60,6 +60,10 @@ def _draw(board: Board, rows: list[dict[str, Any]]) -> None:
         if chart is not None:
             st.subheader("Dose")
             offer_figure(chart, "dose")
+        if study["beside"]:
+            st.subheader("Controls and other trainings")
+            st.caption("Less the standard model of the same network, data and seed, in raw alignment.")
+            offer_table(beside_table(study["beside"]), "other-trainings")
     st.subheader("What this cannot say")
     st.markdown("\n".join(f"- {line}" for line in DOUBTS))
 

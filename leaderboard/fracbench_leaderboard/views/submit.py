@@ -62,11 +62,13 @@ def _form() -> None:
         "Threat model of adversarial training", help="such as linf 0.5/255; leave it empty for none", **kept("threat")
     )
     splits = right.text_input("Splits of that data", "train", help="separated by spaces", **kept("splits"))
+    seed = left.number_input("Seed of its draws", min_value=0, value=None, step=1, **kept("seed"),
+                             help="twins of the same network, data and seed are compared")  # fmt: skip
     made = {
         "name": name, "title": title, "authors": _split(authors, ","), "contact": contact, "licence": licence,
         "benchmarks": benchmarks, "model": {"name": model, "params": _yaml(params)},
         "weights": {"file": weights, "sha256": sha256} if weights else None,
-        "training": {"data": data, "splits": _split(splits), "recipe": recipe, "threat": threat},
+        "training": {"data": data, "splits": _split(splits), "recipe": recipe, "threat": threat, "seed": seed},
         "links": _split(links),
     }  # fmt: skip
     text = yaml.safe_dump(_without_blanks(made), sort_keys=False, allow_unicode=True)
