@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from simulated import COVERING, WORLDS, coverage, family_wise_error, pairs_level, relations_level, swap_level
+from simulated import (
+    COVERING,
+    WORLDS,
+    alike_level,
+    coverage,
+    family_wise_error,
+    pairs_level,
+    relations_level,
+    swap_level,
+)
 
 COVERED, LEVEL = 0.93, 0.05
 
@@ -20,7 +29,10 @@ def test_equal_entries_rarely_stand_apart() -> None:
 
 
 def test_a_p_is_at_most_its_level_where_nothing_differs() -> None:
-    lines = [*swap_level(60, 100), *pairs_level(8, 200), *relations_level(8, 60)]
+    lines = [*swap_level(60, 100), *pairs_level(8, 200), *relations_level(12, 150)]
+    known, architectures = alike_level(8, 3, 200)
+    assert known["low"] > LEVEL, "seeds that are alike are no pairs of their own"
+    lines.append(architectures)
     assert len(lines) > 10
     for line in lines:
         held = line["high"] >= COVERED if line["what"] in COVERING else line["low"] <= LEVEL

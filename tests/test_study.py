@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -88,13 +89,16 @@ def test_twins_are_alike_in_network_data_and_seed() -> None:
 
 
 def test_the_plan_says_which_of_several_are_twins_and_what_is_unclear_is_told() -> None:
+    others = [model("masks", "mask-supervision"), model("trades", "trades", "l2 3/255")]
+    assert pairs(others, plan(), SPEC) == ([], []), "other recipes are no twins"
     many = [model("standard"), model("longer", "standard-longer"), model("masks", "mask-supervision"),
-            model("half", "pgd-at", "linf 0.25/255"), model("right", "pgd-at", "linf  0.5/255"),
+            model("half", "pgd-at", "linf 0.25/255"), model("right", "pgd-at", "Linf  1/510"),
             model("trades", "trades", "linf 0.5/255")]  # fmt: skip
     ((found,), unclear) = pairs(many, plan(), SPEC)
     assert (found.standard.name, found.adversarial.name) == ("standard", "right") and not unclear
-    none, (told,) = pairs([of for of in many if of.name != "right"], plan(), SPEC)
-    assert not none and "half, trades" in told
+    two = [of for of in many if of.name != "right"] + [model("double", "pgd-at", "Linf 1/255")]
+    none, (told,) = pairs(two, plan(), SPEC)
+    assert not none and "half, double" in told
     ((steps,)) = series(many, plan(), "linf")
     assert [(round(255 * dose, 2), of.name) for dose, of in steps] == [(0, "standard"), (0.25, "half"), (0.5, "right")]
 
@@ -122,6 +126,24 @@ def test_few_pairs_are_said_to_test_nothing() -> None:
     assert three["primary"]["least_p"] == 0.25 and "cannot be below 0.250" in sentences(three)[0]
     alone = sentences(answer(SPEC, [model("alone")]))
     assert "has not been tested" in alone[0] and "1 model: too few" in alone[2]
+
+
+def test_a_pair_without_all_maps_counts_for_nothing_and_is_no_number() -> None:
+    models = twins(0.1)
+    models[0] = replace(models[0], maps=models[0].maps[models[0].maps.explainer != "gradcam"])
+    found = answer(SPEC, models)
+    assert found["primary"]["pairs"] == 5 and found["by_architecture"]["families"] == 5
+    text = page(found, "x")
+    assert "nan" not in text and "40 images each" in sentences(found)[0] and "0 to" not in sentences(found)[0]
+    none = answer(SPEC, [replace(of, maps=of.maps[of.maps.explainer != "gradcam"]) for of in twins(0.1)])
+    assert "has not been tested" in sentences(none)[0] and "nan" not in page(none, "x")
+
+
+def test_pairs_that_differ_in_seed_alone_are_also_shown_as_one_architecture() -> None:
+    found = answer(SPEC, twins(0.1, architectures=2, seeds=3))
+    assert found["primary"]["pairs"] == 6 and found["primary"]["p"] <= 0.05
+    assert found["by_architecture"]["pairs"] == 2 and found["by_architecture"]["p"] == 0.5
+    assert "In these architectures" in sentences(found)[0]
 
 
 def test_an_architecture_counts_once_however_many_seeds_it_has() -> None:
@@ -188,9 +210,8 @@ def test_controls_stand_beside_the_standard_model_and_not_among_entries() -> Non
 
 
 def test_a_page_and_figures_say_what_was_found() -> None:
-    changed = model("late", architecture="late")
-    models = [*twins(0.1), model("half", "pgd-at", "linf 0.25/255", architecture="net0"), changed.__class__(
-        changed.row, changed.network, None, changed.images, changed.maps)]  # fmt: skip
+    late = replace(model("late", architecture="late"), plan=None)
+    models = [*twins(0.1), model("half", "pgd-at", "linf 0.25/255", architecture="net0"), late]
     found = answer(SPEC, models)
     text = page(found, "fracbench study")
     for words in (*sentences(found), "Registered", "## Dose", "late", "results/late/phantom-v1"):

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
 DRAWS = 10_000
-CHUNK = 500  # draws at once
+TOGETHER = 2**18  # numbers at once, so that memory does not grow with the groups
 FEW = 5  # successes, failures or groups below which a bootstrap says too little
 
 
@@ -24,7 +24,7 @@ def _drawn(n: int, seed: int, draws: int) -> NDArray[np.uint8]:
     # kept, since the scores of a run are of the same few images; in bytes, since many thousand images are many counts
     rng, shares = np.random.default_rng(seed), np.full(n, 1 / n)
     counts = np.empty((draws, n), np.uint8)
-    for some in np.array_split(counts, max(1, draws // CHUNK)):
+    for some in _parts(counts):
         some[:] = rng.multinomial(n, shares, size=len(some)).clip(max=255)  # nobody is drawn so often
     counts.setflags(write=False)
     return counts
@@ -32,7 +32,12 @@ def _drawn(n: int, seed: int, draws: int) -> NDArray[np.uint8]:
 
 def summed(counts: NDArray[np.uint8], values: NDArray[np.float64]) -> NDArray[np.float64]:
     """(draws, ...) sums over each draw's groups of (groups, ...) values; counts become floats some at a time."""
-    return np.concatenate([some @ values for some in np.array_split(counts, max(1, len(counts) // CHUNK))])
+    return np.concatenate([some @ values for some in _parts(counts)])
+
+
+def _parts(counts: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """Some draws at a time, each a view."""
+    return np.array_split(counts, min(len(counts), max(1, counts.size // TOGETHER)))
 
 
 def _per_group(values: NDArray[np.float64], index: NDArray[np.int64], n: int) -> NDArray[np.float64]:
@@ -100,7 +105,7 @@ def auroc_interval(
     # as many fractured and normal images as a draw has at each score, from the lowest
     _, first = np.unique(given[order], return_index=True)
     drawn = []
-    for some in np.array_split(counts, max(1, len(counts) // CHUNK)):
+    for some in _parts(counts):
         weights = some[:, index[order]].astype(float)
         fractured, normal = (np.add.reduceat(weights * which[order], first, axis=1) for which in (positive, ~positive))
         below = normal.cumsum(1) - normal / 2

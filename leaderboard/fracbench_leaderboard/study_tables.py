@@ -21,8 +21,8 @@ def pairs_table(each: Sequence[Found]) -> pd.DataFrame:
                 "Standard": of["standard"],
                 "Adversarial": of["adversarial"],
                 "Seed": str(of["seed"]),
-                "Raw, standard": f"{of['raw']['standard']:.3f}",
-                "Raw, adversarial": f"{of['raw']['adversarial']:.3f}",
+                "Raw, standard": signed(of["raw"]["standard"]),
+                "Raw, adversarial": signed(of["raw"]["adversarial"]),
                 "Change": interval_of(of),
                 "n": str(of["n"]),
             }
@@ -33,7 +33,7 @@ def pairs_table(each: Sequence[Found]) -> pd.DataFrame:
 
 def changes_table(study: Found) -> pd.DataFrame:
     """What all pairs say together, of what was registered first and of all that lies beside it."""
-    named = {"all pairs (primary)": study["primary"]}
+    named = {"all pairs (primary)": study["primary"], "all architectures": study["by_architecture"]}
     named |= {f"{name} alone": of for name, of in study["by_explainer"].items()}
     named |= {f"panel, {name}": of for name, of in study["other_metrics"].items()}
     named |= {f"panel, under {name}": of for name, of in study["under_attack"].items()}

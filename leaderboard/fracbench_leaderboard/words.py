@@ -117,6 +117,6 @@ QUESTION = """
   tau counts pairs in order. **p**: how often shuffled entries give one at least as far from 0.
 - **Training pairs** are a standard and an adversarially trained entry of the same network, stated data and seed. Of all
   pairs together p says how often swapping the two within pairs gives a change at least as large; **detectable** is the
-  change that so many pairs would find four times in five.
+  change that a t test on so many pairs would find four times in five.
 - **Raw alignment**: the mean score of the maps, not calibrated, since the two of a pair share chance and ceiling.
 """

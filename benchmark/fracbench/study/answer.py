@@ -45,20 +45,24 @@ def answer(
     twins, unclear = pairs(entries, plan, spec)
     asked = Asked(plan.panel, plan.metric)
     attacked = {ref.name: replace(asked, attack=ref.name) for ref in spec.attacks}
+    moved = {split: pairs(of, plan, spec) for split, of in (shifted or {}).items()}
     doses = series(entries, plan, spec.threat.norm)
     return {
         "benchmark": spec.name,
         "plan": plan.model_dump(mode="json"),
         "entries": [entry(model) for model in entries],
         "registered_after": [of.name for of in entries if of.plan != plan.model_dump(mode="json")],
-        "unclear": unclear,
+        "unclear": [*unclear, *(line for of in moved.values() for line in of[1])],
         "primary": change(twins, asked, plan),
         "by_explainer": corrected(by_explainer(spec, twins, plan)),
-        "other_metrics": {name: change(twins, Asked(plan.panel, name), plan) for name in spec.metrics},
+        "by_architecture": by_architecture(twins, asked, plan),
+        "other_metrics": {
+            name: change(twins, Asked(plan.panel, name), plan) for name in spec.metrics if name != plan.metric
+        },
         "founding_panel": change(twins, Asked(FOUNDING_PANEL, plan.metric), plan),
         "under_attack": {name: change(twins, of, plan) for name, of in attacked.items()},
         "by_lesion_size": by_lesion_size(twins, plan),
-        "shifted": {split: change(pairs(of, plan, spec)[0], asked, plan) for split, of in (shifted or {}).items()},
+        "shifted": {split: change(of[0], asked, plan) for split, of in moved.items()},
         "manipulation": {"clean": accuracies(twins, clean_accuracy), "robust": accuracies(twins, worst)},
         "across": across(spec, entries, plan),
         "dose": [[dose(epsilon, model, plan) for epsilon, model in of] for of in doses],
@@ -75,15 +79,25 @@ def entry(model: Studied) -> dict[str, Any]:
 
 
 def _near(path: str) -> str:
-    """From where the command was typed, so that a page says the same on another machine."""
+    """From where the command was typed, else the last folders: a page says the same on another machine."""
     place = Path(path)
-    return str(place.relative_to(Path.cwd()) if place.is_relative_to(Path.cwd()) else place)
+    return str(place.relative_to(Path.cwd()) if place.is_relative_to(Path.cwd()) else Path(*place.parts[-3:]))
 
 
 def change(twins: Sequence[Pair], asked: Asked, plan: StudyPlan) -> dict[str, Any]:
     """What adversarial training changes in what is asked: each pair, and all together."""
     each = [within(pair, asked) for pair in twins]
     return together([of["value"] for of in each], [of["family"] for of in each], plan.level) | {"each": each}
+
+
+def by_architecture(twins: Sequence[Pair], asked: Asked, plan: StudyPlan) -> dict[str, Any]:
+    """The same with the architecture as unit: what holds for others than these has to show here."""
+    changes: dict[str, list[float]] = {}
+    for pair in twins:
+        value = within(pair, asked)["value"]
+        if np.isfinite(value):
+            changes.setdefault(pair.family, []).append(value)
+    return together([float(np.mean(of)) for of in changes.values()], list(changes), plan.level)
 
 
 def by_explainer(spec: BenchmarkSpec, twins: Sequence[Pair], plan: StudyPlan) -> dict[str, dict[str, Any]]:

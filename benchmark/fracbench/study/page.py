@@ -10,11 +10,11 @@ from fracbench.study.words import change, p_words, pairs_words, sentences, signe
 Found = Mapping[str, Any]
 DOUBTS = (
     "Models of one board share data and often architecture: they are no random sample of models.",
-    "Pairs of one architecture that differ in seed alone may be more alike than pairs of two; the interval takes them "
-    "as equally unlike.",
+    "Pairs of one architecture that differ in seed alone may be more alike than pairs of two; p and interval of all "
+    "pairs take them as equally unlike, so they speak of these architectures alone.",
     "Raw scores of a coarse map and of a fine one do not compare: changes are within one network, and no sum over "
     "networks is more than their mean.",
-    "What looks at no model can score above chance where fractures lie in the middle: see the blind maps.",
+    "What looks at no model can score above chance where fractures lie in the middle.",
     "Where the clean accuracies of a pair differ, alignment may follow accuracy, not robustness: see the two lines "
     "on what training did.",
 )
@@ -34,6 +34,8 @@ def page(study: Found, command: str) -> str:
         "over pairs (Student's t, 95 %).",
         _pairs(study["primary"]["each"]),
         _changes({"all pairs (primary)": study["primary"]}),
+        "With the architecture as unit, since pairs of one that differ in seed may be alike:",
+        _changes({"all architectures": study["by_architecture"]}),
         _clear(study),
         "What training did to accuracy, adversarial less standard:",
         _changes({"clean balanced accuracy": study["manipulation"]["clean"],
@@ -48,7 +50,7 @@ def page(study: Found, command: str) -> str:
                  | {"the founding study's maps": study["founding_panel"]}),
         "## Across models",
         "From the founding protocol to ours, one change at a time. Correlations over models, p by permutation; the "
-        "partial one holds the ranks of clean accuracy fixed.",
+        "partial one (Pearson's) holds clean accuracy fixed.",
         _across(study["across"]),
         *_dose(study["dose"]),
         "## Controls and other trainings",
@@ -67,7 +69,8 @@ def _registered(study: Found) -> str:
         plan["hypothesis"],
         f"Primary: {plan['metric']} of {', '.join(plan['panel'])}; unit: {plan['unit']}; test: {plan['test']} at "
         f"{plan['level']:g}; a change that matters: {plan['relevant']:g}.",
-        f"Runs made under this plan: {len(study['entries']) - len(late)} of {len(study['entries'])}"
+        "Runs whose record holds this plan (their cells may be older): "
+        f"{len(study['entries']) - len(late)} of {len(study['entries'])}"
         + (f"; under none or another: {', '.join(late)}." if late else "."),
     ]
     return "\n".join(f"- {line}" for line in lines)
@@ -87,7 +90,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def _pairs(each: Sequence[Found]) -> str:
     return table(
         ("standard", "adversarial", "seed", "raw, standard", "raw, adversarial", "change", "images"),
-        ((of["standard"], of["adversarial"], str(of["seed"]), *(f"{of['raw'][name]:.3f}" for name in of["raw"]),
+        ((of["standard"], of["adversarial"], str(of["seed"]), *(signed(of["raw"][name]) for name in of["raw"]),
           f"{signed(of['value'])} [{signed(of['low'])}, {signed(of['high'])}]", str(of["n"])) for of in each),
     )  # fmt: skip
 

@@ -27,16 +27,9 @@ def models_of(
     at_home = [row for row in mine if row["split"] == spec.split]
     if not at_home:
         raise InputError(f"there are no results of {spec.name}; type: fracbench run --all --benchmark {spec.name}")
-    ((data, _),) = Counter(row["fingerprint"] for row in at_home).most_common(1)
-    left += [f"{row['submission']}: it was run on other data" for row in at_home if row["fingerprint"] != data]
-    kept = [row for row in at_home if row["fingerprint"] == data]
-    left += [f"{row['submission']}: {'; '.join(row['unranked_because'])}" for row in kept if not usable(row)]
-    elsewhere: dict[str, list[Mapping[str, Any]]] = {}
-    for row in mine:
-        if row["split"] != spec.split and usable(row):
-            elsewhere.setdefault(row["split"], []).append(row)
-    models = _read(kept, left)
-    return models, {split: _read(rows, left) for split, rows in elsewhere.items()}, left
+    elsewhere = sorted({row["split"] for row in mine} - {spec.split})
+    shifted = {split: _read([row for row in mine if row["split"] == split], left) for split in elsewhere}
+    return _read(at_home, left), shifted, left
 
 
 def usable(row: Mapping[str, Any]) -> bool:
@@ -45,4 +38,9 @@ def usable(row: Mapping[str, Any]) -> bool:
 
 
 def _read(rows: Sequence[Mapping[str, Any]], left: list[str]) -> list[Studied]:
-    return read([row for row in rows if usable(row)], left)
+    """The models of one split, on the data of most rows."""
+    ((data, _),) = Counter(row["fingerprint"] for row in rows).most_common(1)
+    left += [f"{row['submission']}: it was run on other data" for row in rows if row["fingerprint"] != data]
+    kept = [row for row in rows if row["fingerprint"] == data]
+    left += [f"{row['submission']}: {'; '.join(row['unranked_because'])}" for row in kept if not usable(row)]
+    return read([row for row in kept if usable(row)], left)

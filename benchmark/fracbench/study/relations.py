@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,29 +12,31 @@ from scipy.stats import rankdata
 from fracbench.ties import ROUNDING
 
 DRAWS = 10_000
-FEWEST = 5  # models; of fewer no order at all has a p below .05
+FEWEST, FEWEST_HELD = 5, 6  # models; of fewer than five no order at all has a p below .05
 Vector = NDArray[np.float64]
 
 
-def relations(x: ArrayLike, y: ArrayLike, held: ArrayLike, seed: int = 0) -> dict[str, Any]:
-    """Spearman's rho, Kendall's tau-b, and the partial rank correlation that holds ``held`` fixed, over ``n`` models.
+def relations(robust: ArrayLike, aligned: ArrayLike, held: ArrayLike, seed: int = 0) -> dict[str, Any]:
+    """Spearman's rho, Kendall's tau-b, and Pearson's partial correlation given ``held``, over ``n`` models.
 
     Each is ``{"value", "p"}``, two-sided by permutation of the models, (1 + b) / (1 + B); the partial one permutes what
-    the ranks of ``held`` leave of those of ``x`` (Freedman and Lane 1983). Models that lack a number are left out; NaN
-    where fewer than five are left or a number is the same for all.
+    a line through ``held`` leaves of ``robust``, and fits the line anew each time (Freedman and Lane 1983): of ranks it
+    would claim too often, since ranks of a number do not take out all that it brings. Models that lack a number are
+    left out; NaN where fewer than five are left, for the partial one six, or a number is the same for all.
     """
-    given = np.array([np.asarray(of, dtype=float) for of in (x, y, held)])
+    given = np.array([np.asarray(of, dtype=float) for of in (robust, aligned, held)])
     given = given[:, np.isfinite(given).all(axis=0)]
     n = given.shape[1]
     nothing = {"value": np.nan, "p": np.nan}
     found: dict[str, Any] = {"n": n, "spearman": nothing, "kendall": nothing, "partial": nothing}
     if n < FEWEST or min(np.ptp(of) for of in given[:2]) == 0:
         return found
-    a, b, c = (rankdata(of) for of in given)
+    a, b = (rankdata(of) for of in given[:2])
     found |= {"spearman": _tested(a, b, _pearson, seed), "kendall": _tested(a, b, _tau, seed)}
-    left = _without(a, c), _without(b, c)
-    if n > FEWEST and min(float((of**2).sum()) for of in left) > ROUNDING:
-        found["partial"] = _tested(*left, _pearson, seed)
+    x, y, c = given
+    left, other = _without(x[None], c), _without(y[None], c)[0]
+    if n >= FEWEST_HELD and min(float((of**2).sum()) for of in (left, other)) > ROUNDING:
+        found["partial"] = _tested(left[0], other, lambda many, one: _pearson(_without(many, c), one), seed)
     return found
 
 
@@ -61,13 +63,8 @@ def _tau(many: Vector, one: Vector) -> Vector:
     )
 
 
-def _without(ranks: Vector, held: Vector) -> Vector:
-    """What a straight line through the ranks of ``held`` leaves of these."""
-    a, c = ranks - ranks.mean(), held - held.mean()
+def _without(many: Vector, held: Vector) -> Vector:
+    """What a straight line through ``held`` leaves of each line of (draws, n) values."""
+    a, c = many - many.mean(axis=1, keepdims=True), held - held.mean()
     spread = float(c @ c)
-    return np.asarray(a - c * (a @ c / spread) if spread > 0 else a)
-
-
-def signs_of(found: Sequence[dict[str, Any]]) -> list[int]:
-    """+1 or -1 for each value whose p is at most .05, else 0."""
-    return [0 if not of["p"] <= 0.05 else int(np.sign(of["value"])) for of in found]
+    return np.asarray(a - np.outer(a @ c / spread, c) if spread > 0 else a)

@@ -66,6 +66,9 @@ def read(rows: Sequence[Mapping[str, Any]], broken: list[str]) -> list[Studied]:
 def _read(folder: ResultFolder, row: Mapping[str, Any]) -> Studied:
     run = folder.run() or {}
     images, maps = folder.table("images").set_index("image"), folder.table("alignment")
+    if not images.index.is_unique or maps.duplicated(["image", "attack", "explainer"]).any():
+        raise ValueError("an image or a map is there twice")
+    images[["label", "annotated", "group", "mask_area", "content"]], maps[list(run["metrics"])]  # or a LookupError
     return Studied(whole(row), run["model"], run["resolved_spec"].get("study"), images, maps)
 
 

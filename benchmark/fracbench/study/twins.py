@@ -36,25 +36,19 @@ def families(models: Sequence[Studied], controls: bool = False) -> dict[tuple[st
 
 
 def pairs(models: Sequence[Studied], plan: StudyPlan, spec: BenchmarkSpec) -> tuple[list[Pair], list[str]]:
-    """The training pairs, and a line for each family that has both kinds of model but not one of each to choose.
+    """The training pairs by the recipes of the plan, and a line for each family where one is not to be told.
 
-    Where a family has several, the recipes of the plan decide, and the epsilon of the benchmark.
+    Of several adversarial models of a family the one at the epsilon of the benchmark is its twin.
     """
-    reference = f"{spec.threat.norm} {spec.threat.epsilon}"
     found, unclear = [], []
     for (_, seed), family in families(models).items():
-        plain = [model for model in family if model.threat is None]
-        robust = [model for model in family if model.threat is not None]
-        if not plain or not robust:
-            continue
-        plain = _only([of for of in plain if of.training["recipe"] == plan.standard]) or plain
-        robust = (
-            _only([of for of in robust if (of.training["recipe"], of.threat) == (plan.adversarial, reference)])
-            or robust
-        )
+        plain = [of for of in family if of.training["recipe"] == plan.standard and of.threat is None]
+        robust = [of for of in family if of.training["recipe"] == plan.adversarial and of.threat is not None]
+        at_reference = [of for of in robust if epsilon_of(of, spec.threat.norm) == spec.threat.model.epsilon]
+        robust = at_reference if len(robust) > 1 and len(at_reference) == 1 else robust
         if len(plain) == len(robust) == 1:
             found.append(Pair(words_of(plain[0]), seed, plain[0], robust[0]))
-        else:
+        elif plain and robust:
             names = ", ".join(model.name for model in (*plain, *robust))
             unclear.append(f"{names}: alike in network, data and seed, but which two are twins is not to be told")
     return sorted(found, key=lambda of: (of.family, of.seed)), unclear
@@ -86,7 +80,3 @@ def epsilon_of(model: Studied, norm: str) -> float | None:
 def words_of(model: Studied) -> str:
     """Architecture and size, since several small networks share one name of timm's."""
     return f"{model.row['architecture']}, {model.row['parameters']:,} parameters"
-
-
-def _only(models: list[Studied]) -> list[Studied]:
-    return models if len(models) == 1 else []

@@ -17,19 +17,20 @@ def sentences(study: Found) -> list[str]:
 def of_pairs(study: Found) -> str:
     of, plan = study["primary"], study["plan"]
     if not of["pairs"]:
-        return "No training pair has been evaluated, so the hypothesis has not been tested."
-    numbers = f"{change(of)}, {pairs_words(of)}, {images_words(of['each'])}"
+        return "No training pair has been evaluated whole, so the hypothesis has not been tested."
+    numbers = f"{change(of)}, {pairs_words(of)}, {images_words([each for each in of['each'] if each['n']])}"
     if of["least_p"] > plan["level"]:
         few, least = counted(of["pairs"], "training pair"), p_words(of["least_p"])
         return (f"Whatever {few} may show, p cannot be below {least}: "
                 f"this does not test the hypothesis ({numbers}).")  # fmt: skip
     if of["p"] <= plan["level"]:
         more = "more" if of["value"] > 0 else "less"
-        return f"Adversarially trained twins look at the fracture {more} than their standard twins ({numbers})."
+        return (f"In these architectures adversarially trained twins look at the fracture {more} than their standard "
+                f"twins ({numbers}).")  # fmt: skip
     if max(abs(of["low"]), abs(of["high"])) < plan["relevant"]:
         rest = f"and a change of {plan['relevant']:g} or more is ruled out"
     else:
-        rest = f"and changes below {of['detectable']:.3f} would mostly have been missed"
+        rest = f"and one below {signed(of['detectable'])} would often have been missed"
     return f"No change in alignment by adversarial training can be told from chance ({numbers}), {rest}."
 
 
@@ -45,7 +46,7 @@ def across_words(ours: Found, level: float = 0.05) -> str:
         return f"{models}: too few, or too alike, to say how robustness and alignment go together."
     numbers = f"Spearman's rho {rho['value']:+.2f}, p {p_words(rho['p'])}, n = {ours['n']} models"
     held = "" if math.isnan(partial["value"]) else (
-        f"; with clean accuracy held fixed {partial['value']:+.2f}, p {p_words(partial['p'])}")  # fmt: skip
+        f"; Pearson's with clean accuracy held fixed {partial['value']:+.2f}, p {p_words(partial['p'])}")  # fmt: skip
     if rho["p"] > level:
         return f"Across models no relation of robustness and alignment can be told from chance ({numbers}{held})."
     better = "better" if rho["value"] > 0 else "worse"
@@ -59,17 +60,20 @@ def founding(study: Found) -> str:
         return "This benchmark has not the attack and the maps of the founding protocol."
     if math.isnan(steps[0]["spearman"]["value"]):
         return f"By the founding protocol {counted(steps[0]['n'], 'model')}: too few, or too alike, to say anything."
-    said = [conclusion(of["spearman"]) for of in steps]
+    level = study["plan"]["level"]
+    said = [conclusion(of["spearman"], level) for of in steps]
     first = steps[0]["spearman"]
     begun = (f"By the founding protocol the same models show {said[0]} "
              f"(rho {first['value']:+.2f}, p {p_words(first['p'])})")  # fmt: skip
-    turns = [f"{now} once it reads {of['change']}" for before, now, of in zip(said, said[1:], steps[1:], strict=False)
-             if now != before]  # fmt: skip
+    turns = [f"{now} once it reads {of['change']} (rho {signed(of['spearman']['value'], 2)}, n = {of['n']})"
+             for before, now, of in zip(said, said[1:], steps[1:], strict=False) if now != before]  # fmt: skip
     return f"{begun}; {'; '.join(turns)}." if turns else f"{begun}, as by ours and all steps between."
 
 
-def conclusion(of: Found) -> str:
-    if not of["p"] <= 0.05:
+def conclusion(of: Found, level: float) -> str:
+    if math.isnan(of["p"]):
+        return "too few models to say anything"
+    if of["p"] > level:
         return "no relation that can be told from chance"
     return "better alignment with more robustness" if of["value"] > 0 else "worse alignment with more robustness"
 

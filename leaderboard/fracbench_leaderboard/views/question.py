@@ -109,6 +109,10 @@ def _scatter(ranked: list[dict[str, Any]]) -> None:
 
 def _pairs(study: dict[str, Any]) -> None:
     st.subheader("Training pairs")
+    if study["unclear"]:
+        st.text("Left out:\n" + "\n".join(study["unclear"]))
+    if study["registered_after"]:
+        st.text("Run under no such plan, or another: " + ", ".join(study["registered_after"]))
     chart = pairs_chart(study)
     if chart is None:
         st.write("No two entries are alike in network, stated data and seed and differ in adversarial training.")
