@@ -77,6 +77,17 @@ def test_rows_of_strangers_and_trials_are_left_out_and_named(registered: Path, t
     assert "No training pair has been evaluated" in done.output
 
 
+def test_a_table_that_is_not_whole_costs_its_entry_alone(registered: Path, tmp_path: Path) -> None:
+    folder = ResultFolder(registered / PAIR[1] / SPEC.name, PAIR[1], SPEC.name)
+    tables = {name: folder.table(name) for name in TABLES}
+    run, summary = folder.run(), folder.summary()
+    assert run is not None and summary is not None
+    folder.write(tables | {"alignment": pd.concat([tables["alignment"], tables["alignment"].head(3)])}, run, summary)
+    done = call("study", "--submissions", registered, "--results", registered, "--out", tmp_path / "study")
+    assert done.exit_code == 0 and "a map is there twice" in done.output
+    assert "No training pair" in done.output and "1 model:" in done.output
+
+
 def test_the_board_says_the_same(registered: Path) -> None:
     test = page("question", registered)
     assert not test.exception and "Whatever 1 training pair" in words(test)
