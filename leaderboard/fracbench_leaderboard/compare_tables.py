@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+from fracbench.study.words import p_words
 
 from fracbench_leaderboard.filtering import training_kind
-from fracbench_leaderboard.table import badges, interval, number, p_words, scores
+from fracbench_leaderboard.table import badges, interval, number, scores
 
 
 def side_by_side(rows: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from fracbench.study.words import change, p_words, pairs_words, signed
+from fracbench.study.words import change, interval_of, p_words, pairs_words, signed
 
 from fracbench_leaderboard.table import number
 
@@ -59,10 +59,6 @@ def beside_table(beside: Sequence[Found]) -> pd.DataFrame:
             for of in beside
         ]
     )  # fmt: skip
-
-
-def interval_of(of: Found) -> str:
-    return f"{signed(of['value'])} [{signed(of['low'])}, {signed(of['high'])}]"
 
 
 def across_table(steps: Sequence[Found]) -> pd.DataFrame:

@@ -17,10 +17,6 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{round(value, 3) + 0.0:.3f}"  # never -0.000
 
 
-def p_words(p: float) -> str:
-    return "–" if p != p else "< .001" if p < 0.001 else f"{p:.3f}"
-
-
 def interval(score: Mapping[str, Any]) -> str:
     """``0.512 [0.401, 0.620]``; a dash where the number is undefined."""
     if score.get("value") is None:

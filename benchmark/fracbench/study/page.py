@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from fracbench.study.words import change, p_words, pairs_words, sentences, signed
+from fracbench.study.words import change, interval_of, p_words, pairs_words, sentences, signed
 
 Found = Mapping[str, Any]
 DOUBTS = (
@@ -91,7 +91,7 @@ def _pairs(each: Sequence[Found]) -> str:
     return table(
         ("standard", "adversarial", "seed", "raw, standard", "raw, adversarial", "change", "images"),
         ((of["standard"], of["adversarial"], str(of["seed"]), *(signed(of["raw"][name]) for name in of["raw"]),
-          f"{signed(of['value'])} [{signed(of['low'])}, {signed(of['high'])}]", str(of["n"])) for of in each),
+          interval_of(of), str(of["n"])) for of in each),
     )  # fmt: skip
 
 
@@ -133,7 +133,7 @@ def _beside(study: Found) -> Iterator[str]:
     yield table(
         ("model", "recipe", "raw", "change", "calibrated", "clean", "robust", "images"),
         ((of["name"], of["recipe"] or "–", f"{of['raw']['adversarial']:.3f}",
-          f"{signed(of['value'])} [{signed(of['low'])}, {signed(of['high'])}]",
+          interval_of(of),
           *(f"{of[key]:.3f}" for key in ("calibrated", "clean", "robust")), str(of["n"])) for of in study["beside"]),
     ) or "None has been evaluated."  # fmt: skip
     yield "Maps that look at no model, or at one whose weights were drawn anew (`randomised`), on the same images:"

@@ -80,7 +80,11 @@ def conclusion(of: Found, level: float) -> str:
 
 def change(of: Found) -> str:
     """``+0.012 [-0.034, +0.058], p 0.42``."""
-    return f"{signed(of['value'])} [{signed(of['low'])}, {signed(of['high'])}], p {p_words(of['p'])}"
+    return f"{interval_of(of)}, p {p_words(of['p'])}"
+
+
+def interval_of(of: Found) -> str:
+    return f"{signed(of['value'])} [{signed(of['low'])}, {signed(of['high'])}]"
 
 
 def signed(value: float, digits: int = 3) -> str:
