@@ -194,7 +194,8 @@ class StudyPlan(StrictModel):
 
     Training pairs are two models of one network, data and seed, by the recipes ``standard`` and ``adversarial``; their
     change is adversarial less standard in the raw ``metric``, averaged over the maps of ``panel`` on clean annotated
-    fractured images. ``relevant`` is the smallest change that would matter.
+    fractured images. ``relevant`` is the smallest change that would matter. Of ``seen_seeds`` alignments of pairs, on
+    these images or others, had been seen when the plan was written.
     """
 
     hypothesis: str = Field(min_length=1)
@@ -206,6 +207,7 @@ class StudyPlan(StrictModel):
     test: Literal["swaps within training pairs, two-sided"]
     level: float = Field(gt=0, lt=1)
     relevant: float = Field(gt=0)
+    seen_seeds: tuple[int, ...] = ()
 
 
 class BenchmarkSpec(StrictModel):

@@ -54,6 +54,7 @@ def answer(
         "registered_after": [of.name for of in entries if of.plan != plan.model_dump(mode="json")],
         "unclear": [*unclear, *(line for of in moved.values() for line in of[1])],
         "primary": change(twins, asked, plan),
+        "unseen": change([of for of in twins if of.seed not in plan.seen_seeds], asked, plan),
         "by_explainer": corrected(by_explainer(spec, twins, plan)),
         "by_architecture": by_architecture(twins, asked, plan),
         "other_metrics": {
