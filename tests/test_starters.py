@@ -90,6 +90,13 @@ def test_a_starter_goes_on_from_the_shipped_start_of_its_architecture_and_seed(e
         assert entry.submission.links == tuple(dict.fromkeys([*start.submission.links, *pages]))
 
 
+def recipe_of(entry: Entry) -> recipes.Recipe:
+    """The recipe it was trained from, at its epsilon."""
+    training = entry.submission.training
+    recipe = recipes.load(training.recipe or "")
+    return recipe.at_epsilon(training.threat.split()[1]) if training.threat else recipe
+
+
 def test_two_twins_have_three_training_seeds() -> None:
     for architecture in ("resnet", "mobilenet"):
         for recipe in map(recipes.load, ("standard", "pgd-at")):
@@ -102,7 +109,7 @@ def test_a_starter_states_how_it_was_trained(entry: Entry) -> None:
     training = entry.submission.training
     record = json.loads((entry.folder / "training.json").read_text())
     assert training.recipe is not None and training.seed is not None
-    recipe = recipes.load(training.recipe)
+    recipe = recipe_of(entry)
     ((name, architecture),) = (
         (name, of) for name, of in recipes.architectures().items() if of.decisive() == record["architecture"]
     )

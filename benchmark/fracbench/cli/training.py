@@ -15,6 +15,7 @@ from fracbench.cli._common import FOLDER, device_option, shown, where
 @click.option("--out", type=FOLDER, help="Submission folder to write.  [default: submissions/NAME as the recipe says]")
 @device_option
 @click.option("--seed", type=int, help="Another seed than the recipe's.")
+@click.option("--epsilon", metavar="TEXT", help="Another epsilon than the recipe's to train against, such as 1/255.")
 @click.option("--start", help="Submission beside --out to go on from, where several fit.")
 @click.option("--data", type=FOLDER, help="Folder of the dataset, where it needs one.")
 @click.option("--force", is_flag=True, help="Replace weights that are there.")
@@ -25,6 +26,7 @@ def train(
     out: Path | None,
     device: str,
     seed: int | None,
+    epsilon: str | None,
     start: str | None,
     data: Path | None,
     force: bool,
@@ -33,6 +35,7 @@ def train(
     from fracbench import recipes
 
     chosen, network = recipes.load(recipe), recipes.architecture(architecture)
+    chosen = chosen if epsilon is None else chosen.at_epsilon(epsilon)
     from fracbench import training
     from fracbench.environment import pick_device, prepare
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from importlib.resources import as_file, files
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from fracbench.errors import InputError, did_you_mean
-from fracbench.schema import Name, PluginRef, StrictModel, ThreatSpec
+from fracbench.schema import Name, PluginRef, StrictModel, ThreatSpec, grey_epsilon
 from fracbench.yamlio import read
 
 _ARCHITECTURES = "architectures"
@@ -39,7 +40,8 @@ class _Architectures(StrictModel):
 
 
 class Recipe(StrictModel):
-    """How a starter is trained; ``{architecture}`` in ``submission`` and ``title`` is filled in.
+    """How a starter is trained; ``{architecture}`` in ``submission`` and ``title`` and, in
+    ``title``, ``{epsilon}`` are filled in.
 
     Other seeds than the recipe's enter ``repeat_benchmarks`` where that is given, else ``benchmarks`` too.
     ``start`` names the recipe whose finished network, of the same architecture and seed, is trained on: twins share
@@ -96,6 +98,27 @@ class Recipe(StrictModel):
     def judged_under(self) -> ThreatSpec | None:
         """The threat under which epochs are compared; None: on clean images."""
         return self.validation_threat or self.threat
+
+    def at_epsilon(self, epsilon: str) -> Recipe:
+        """This recipe with another epsilon to train against, which the name of its submission then says.
+
+        Raises ``InputError`` for a recipe that trains against none, and for what is no epsilon of its threat.
+        """
+        if self.threat is None:
+            able = [name for name in names() if load(name).threat is not None]
+            raise InputError(f"{self.name} trains against no attack; leave --epsilon out, or use {', '.join(able)}")
+        try:
+            threat = ThreatSpec(norm=self.threat.norm, epsilon=epsilon)
+        except ValidationError as error:
+            raise InputError(f"--epsilon: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
+        if threat.model == self.threat.model:
+            return self
+        if threat.model.epsilon >= (grey := grey_epsilon(threat.norm, self.image_size)):
+            raise InputError(f"--epsilon {epsilon} in {threat.norm} lets every image become grey; stay below {grey:g}")
+        told = "-".join(re.findall("[0-9]+", epsilon))
+        repeats = self.benchmarks if self.repeat_benchmarks is None else self.repeat_benchmarks
+        changed = {"threat": threat, "submission": f"{self.submission}-epsilon-{told}", "benchmarks": repeats}
+        return self.model_copy(update=changed)
 
     def suited_to(self, architecture: Architecture) -> Recipe:
         """This recipe with the epochs that the architecture needs."""
