@@ -97,9 +97,9 @@ def evaluate_model(
     def run(cells: Sequence[Cell]) -> None:
         """Cells of one logical batch, whose images are let go afterwards."""
         bench = benches[cells[0].batch]
-        kind = ""
+        kind = cells[0].kind
         for cell in cells:
-            if cell.kind == "explain" and kind != "explain":  # explanations take other shapes of memory than attacks
+            if cell.kind != kind:  # attacks, symptoms and explanations take memory in other shapes
                 hand_back_freed_memory()
             kind = cell.kind
             name = named(job, cell, identity or {})
