@@ -1,5 +1,5 @@
-"""Writes what is made from code and data: cli.md, plugins.md, listings in write-a-plugin.md, the table in starters.md,
-and the JSON Schema of ``submission.yaml`` inside the package.
+"""Writes what is made from code and data: cli.md, plugins.md, the formats of files, python.md, listings in
+write-a-plugin.md, the table in starters.md, and the JSON Schema of ``submission.yaml`` inside the package.
 
 Run ``python docs/generate.py`` after a change; a test fails while a page is not up to date.
 """
@@ -10,6 +10,7 @@ import dataclasses
 import inspect
 import json
 import re
+import sys
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -21,6 +22,10 @@ from fracbench.submission_schema import Submission
 from fracbench.submissions import discover
 
 DOCS = Path(__file__).parent
+sys.path.insert(0, str(DOCS))
+
+import reference  # noqa: E402  # beside this file
+
 EXAMPLE = DOCS.parent / "tests" / "example_plugin"
 LISTING = re.compile(r"<!-- from (\S+) -->\n```(\w+)\n.*?\n```", re.DOTALL)
 TABLE = re.compile(r"<!-- from submissions -->\n(\|.*\n)+")
@@ -130,6 +135,9 @@ def pages() -> dict[Path, str]:
     return {
         DOCS / "cli.md": command_line(),
         DOCS / "plugins.md": plugins(),
+        DOCS / "submission-format.md": reference.submission_format(),
+        DOCS / "benchmark-format.md": reference.benchmark_format(),
+        DOCS / "python.md": reference.python(),
         by_hand: with_listings(by_hand.read_text()),
         zoo: TABLE.sub(lambda _: starters(), zoo.read_text()),
         SCHEMA: submission_schema(),

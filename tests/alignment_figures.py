@@ -17,12 +17,12 @@ import parity as direct
 import torch
 from fracbench import alignment, references, registry, specs
 from fracbench.alignment_scores import under_explanation_attack, with_references
+from fracbench.benchmark_schema import BenchmarkSpec
 from fracbench.contracts import MarginModel
 from fracbench.data import load
 from fracbench.models import guard
 from fracbench.resolving import resolve
 from fracbench.runner import evaluate_model
-from fracbench.schema import BenchmarkSpec
 from fracbench.stability import stability
 from fracbench.submissions import discover, load_model, starters_dir
 from fracbench.testing import TinyNet

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import torch
 from fracbench import recipes, registry, specs
+from fracbench.benchmark_schema import BenchmarkSpec, SampleCount
 from fracbench.data import choose, load, logical_batches
 from fracbench.plan import Cell, Job, seed_of
 from fracbench.resolving import resolve
 from fracbench.robustness import craft, margins
-from fracbench.schema import BenchmarkSpec, SampleCount
 from fracbench.submissions import Entry, discover, load_model, starters_dir
 from fracbench.training import balanced_accuracy
 

@@ -76,10 +76,10 @@ def test_commands_in_the_text_exist_with_their_options(page: Path) -> None:
                     assert benchmark in specs.names()
 
 
-def test_the_tutorials_submission_is_valid() -> None:
+def test_the_submission_in_the_text_is_valid() -> None:
     whole, elsewhere = [
         yaml.safe_load(text)
-        for language, text in BLOCK.findall((REPOSITORY / "docs" / "tutorial.md").read_text())
+        for language, text in BLOCK.findall((REPOSITORY / "docs" / "submit.md").read_text())
         if language == "yaml"
     ]
     submission = Submission.model_validate(whole)

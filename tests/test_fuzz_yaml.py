@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from fracbench.benchmark_schema import BenchmarkSpec
 from fracbench.errors import InputError
-from fracbench.schema import BenchmarkSpec
 from fracbench.submission_schema import Submission
 from fracbench.submissions import faults_of
 from fracbench.yamlio import MAX_BYTES, read

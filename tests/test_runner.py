@@ -15,6 +15,7 @@ import pytest
 import torch
 from fracbench import registry
 from fracbench.bench import Bench
+from fracbench.benchmark_schema import BenchmarkSpec
 from fracbench.cells import compute
 from fracbench.contracts import Unsupported
 from fracbench.errors import InputError
@@ -22,7 +23,6 @@ from fracbench.models import guard
 from fracbench.plan import Cell, Job, seed_of
 from fracbench.resolving import resolve
 from fracbench.runner import Outcome, evaluate_model, read_back, record_of
-from fracbench.schema import BenchmarkSpec
 from fracbench.store import ResultFolder
 from fracbench.summary import summarise
 from worlds import ENV, FIELDS, Bright, registered, spec

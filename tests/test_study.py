@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fracbench import specs
-from fracbench.schema import BenchmarkSpec
+from fracbench.benchmark_schema import BenchmarkSpec
 from fracbench.study.answer import answer
 from fracbench.study.effects import together
 from fracbench.study.page import page

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import torch
 from file_server import Server, send
+from fracbench.benchmark_schema import BenchmarkSpec
 from fracbench.errors import InputError
 from fracbench.files import cache_dir
-from fracbench.schema import BenchmarkSpec, ThreatModel, parse_epsilon
+from fracbench.schema import ThreatModel, parse_epsilon
 from fracbench.submission_schema import Submission, Weights
 from fracbench.submissions import (
     Entry,

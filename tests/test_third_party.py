@@ -17,12 +17,12 @@ import torch
 from conftest import STARTERS
 from fracbench import specs
 from fracbench import verify as verifying
+from fracbench.benchmark_schema import BenchmarkSpec
 from fracbench.data import load
 from fracbench.errors import InputError
 from fracbench.models import guard
 from fracbench.plan import Cell
 from fracbench.resolving import resolve
-from fracbench.schema import BenchmarkSpec
 from fracbench.store import TABLES, ResultFolder
 from fracbench.submissions import discover, load_model
 from fracbench.summary import summarise

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from fracbench import registry
+from fracbench.benchmark_schema import BenchmarkSpec
 from fracbench.contracts import Radiograph, Sample
-from fracbench.schema import BenchmarkSpec
 
 # of a run whose training data has nothing to do with its images
 APART = {"such_images": False, "by": "names", "images": None, "badge": ""}

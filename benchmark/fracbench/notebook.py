@@ -12,6 +12,7 @@ import pandas as pd
 
 from fracbench import registry, specs
 from fracbench.alignment import metric_refs
+from fracbench.benchmark_schema import BenchmarkSpec
 from fracbench.data import check
 from fracbench.environment import environment, pick_device, prepare
 from fracbench.errors import InputError
@@ -22,7 +23,7 @@ from fracbench.plan import Job
 from fracbench.progress import Console
 from fracbench.resolving import resolve
 from fracbench.runner import evaluate_model, record_of
-from fracbench.schema import Backend, BenchmarkSpec, PluginRef
+from fracbench.schema import Backend, PluginRef
 from fracbench.store import ResultFolder
 from fracbench.submission_schema import Training
 from fracbench.submissions import check_name

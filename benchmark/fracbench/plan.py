@@ -11,12 +11,13 @@ from functools import cached_property
 from typing import Any, Literal, cast
 
 from fracbench import checks, ladder, registry
+from fracbench.benchmark_schema import BenchmarkSpec
 from fracbench.contracts import Attack, Dataset, Ensemble, Explainer, Sample
 from fracbench.data import image_hash
 from fracbench.faithfulness import flips
 from fracbench.keyed import digest
 from fracbench.robustness import referee_passes
-from fracbench.schema import ADAPTIVE, CORRUPTIONS, Backend, BenchmarkSpec, Norm, PluginRef, ThreatModel, parse_epsilon
+from fracbench.schema import ADAPTIVE, CORRUPTIONS, Backend, Norm, PluginRef, ThreatModel, parse_epsilon
 
 GALLERY_FRACTURED, GALLERY_NORMAL = 16, 8
 CLEAN = "clean"

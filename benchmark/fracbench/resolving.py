@@ -8,12 +8,13 @@ from pathlib import Path
 
 from fracbench import registry
 from fracbench.alignment import metrics_of
+from fracbench.benchmark_schema import BenchmarkSpec
 from fracbench.contracts import Dataset, Sample, contract_fault
 from fracbench.data import choose, logical_batches
 from fracbench.errors import InputError, did_you_mean
 from fracbench.plan import Job, sanity_attack
 from fracbench.robustness import NORMS, check_norm
-from fracbench.schema import Backend, BenchmarkSpec, PluginRef
+from fracbench.schema import Backend, PluginRef
 from fracbench.scorable import check_backend
 
 MOST_CELLS = 20_000

@@ -8,16 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Strict, model_validator
 
-from fracbench.schema import (
-    FILE_PATTERN,
-    LINK_PATTERN,
-    SHA256_PATTERN,
-    SPLIT_PATTERN,
-    BenchmarkSpec,
-    Name,
-    PluginRef,
-    StrictModel,
-)
+from fracbench.benchmark_schema import BenchmarkSpec
+from fracbench.schema import FILE_PATTERN, LINK_PATTERN, SHA256_PATTERN, SPLIT_PATTERN, Name, PluginRef, StrictModel
 from fracbench.text import OneLine
 
 LARGEST_WEIGHTS = 8 * 10**9  # bytes

@@ -23,6 +23,7 @@ import pandas as pd
 import record
 import torch
 from fracbench import registry
+from fracbench.benchmark_schema import BenchmarkSpec
 from fracbench.board import read_board
 from fracbench.cells import record_of as cell_record
 from fracbench.environment import environment
@@ -32,7 +33,7 @@ from fracbench.pictures import png
 from fracbench.plan import CLEAN, Job
 from fracbench.resolving import resolve
 from fracbench.runner import Outcome, record_of
-from fracbench.schema import BenchmarkSpec, parse_epsilon
+from fracbench.schema import parse_epsilon
 from fracbench.store import TABLES, ResultFolder
 from fracbench.summary import board_of, summarise
 from playwright.sync_api import Page

@@ -15,11 +15,11 @@ from typing import Any
 
 import record
 from fracbench import registry, specs, tasks
+from fracbench.benchmark_schema import BenchmarkSpec
 from fracbench.environment import pick_device, prepare
 from fracbench.plan import Job
 from fracbench.progress import Silent
 from fracbench.resolving import resolve
-from fracbench.schema import BenchmarkSpec
 from fracbench.submissions import default_dir, survey
 from overhead import full, loop, run
 

@@ -16,11 +16,11 @@ from pathlib import Path
 import record
 import torch
 from fracbench import registry
+from fracbench.benchmark_schema import BenchmarkSpec
 from fracbench.environment import prepare
 from fracbench.models import guard
 from fracbench.plan import Job
 from fracbench.resolving import resolve
-from fracbench.schema import BenchmarkSpec
 from whole_run import whole_run
 
 IMAGES, SIDE = (100, 1000, 3700), 64

@@ -25,12 +25,12 @@ import record
 import torch
 from captum.attr import IntegratedGradients, LayerGradCam, Saliency
 from fracbench import registry
+from fracbench.benchmark_schema import BenchmarkSpec
 from fracbench.data import Batch, load
 from fracbench.environment import pick_device, prepare
 from fracbench.models import guard
 from fracbench.plan import Job
 from fracbench.resolving import resolve
-from fracbench.schema import BenchmarkSpec
 from torch import Tensor, nn
 from torch.nn import functional
 from whole_run import whole_run

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from fracbench.benchmark_schema import ThreatSpec
 from fracbench.errors import InputError, did_you_mean
-from fracbench.schema import Name, PluginRef, StrictModel, ThreatSpec, grey_epsilon
+from fracbench.schema import Name, PluginRef, StrictModel, grey_epsilon
 from fracbench.yamlio import read
 
 _ARCHITECTURES = "architectures"
@@ -129,6 +130,10 @@ class Recipe(StrictModel):
         """Name of the submission this recipe makes: the seed is in it where it is not the recipe's."""
         name = self.submission.format(architecture=architecture)
         return name if seed == self.seed else f"{name}-seed{seed}"
+
+    def titled(self, architecture: str) -> str:
+        """The title of the submission this recipe makes of an architecture, by the architecture's title."""
+        return self.title.format(architecture=architecture, epsilon=self.threat.epsilon if self.threat else None)
 
     def decisive(self) -> dict[str, Any]:
         """What decides the weights, as JSON."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from importlib.resources import as_file, files
 
+from fracbench.benchmark_schema import BenchmarkSpec
 from fracbench.errors import InputError, did_you_mean
-from fracbench.schema import BenchmarkSpec
 from fracbench.yamlio import read
 
 

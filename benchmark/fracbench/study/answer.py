@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from fracbench.benchmark_schema import BenchmarkSpec, StudyPlan
 from fracbench.map_kinds import map_kind
-from fracbench.schema import BenchmarkSpec, StudyPlan
 from fracbench.study.effects import Asked, together, within
 from fracbench.study.protocols import (
     FOUNDING_PANEL,

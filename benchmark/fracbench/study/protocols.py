@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from fracbench.schema import BenchmarkSpec
+from fracbench.benchmark_schema import BenchmarkSpec
 from fracbench.study.studied import Studied, number
 
 FOUNDING_ATTACK, FOUNDING_PANEL = "pgd", ("saliency", "occlusion", "deeplift")

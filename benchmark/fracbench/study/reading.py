@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fracbench.benchmark_schema import BenchmarkSpec
 from fracbench.errors import InputError
 from fracbench.keyed import digest
-from fracbench.schema import BenchmarkSpec
 from fracbench.study.studied import Studied, read
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fracbench.benchmark_schema import BenchmarkSpec, StudyPlan
 from fracbench.keyed import digest
-from fracbench.schema import BenchmarkSpec, StudyPlan, parse_epsilon
+from fracbench.schema import parse_epsilon
 from fracbench.study.studied import Studied
 
 

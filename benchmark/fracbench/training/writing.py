@@ -65,7 +65,7 @@ def write(
     threat = f"{recipe.threat.norm} {recipe.threat.epsilon}" if recipe.threat else None
     submission = {
         "name": out.resolve().name,
-        "title": recipe.title.format(architecture=architecture.title, epsilon=recipe.threat and recipe.threat.epsilon),
+        "title": recipe.titled(architecture.title),
         "authors": ["The fracbench contributors"],
         "licence": "Apache-2.0",
         "benchmarks": recipe.entered(architecture, seed),

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import streamlit as st
 from fracbench import specs
+from fracbench.benchmark_schema import BenchmarkSpec
 from fracbench.board import Board
 from fracbench.errors import InputError
 from fracbench.kept_rows import state_of
 from fracbench.keyed import digest
-from fracbench.schema import BenchmarkSpec
 from fracbench.study.answer import answer
 from fracbench.study.page import DOUBTS
 from fracbench.study.reading import models_of
