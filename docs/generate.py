@@ -1,5 +1,5 @@
-"""Writes what is made from code and data: cli.md, plugins.md, the formats of files, python.md, listings in
-write-a-plugin.md, the table in starters.md, and the JSON Schema of ``submission.yaml`` inside the package.
+"""Writes what is made from code and data: cli.md, plugins.md, the formats of files, python.md, study.md,
+listings in write-a-plugin.md, the table in starters.md, and the JSON Schema of ``submission.yaml`` inside the package.
 
 Run ``python docs/generate.py`` after a change; a test fails while a page is not up to date.
 """
@@ -25,6 +25,7 @@ DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS))
 
 import reference  # noqa: E402  # beside this file
+import studied  # noqa: E402
 
 EXAMPLE = DOCS.parent / "tests" / "example_plugin"
 LISTING = re.compile(r"<!-- from (\S+) -->\n```(\w+)\n.*?\n```", re.DOTALL)
@@ -138,6 +139,7 @@ def pages() -> dict[Path, str]:
         DOCS / "submission-format.md": reference.submission_format(),
         DOCS / "benchmark-format.md": reference.benchmark_format(),
         DOCS / "python.md": reference.python(),
+        DOCS / "study.md": studied.page_of_all(DOCS / "study"),
         by_hand: with_listings(by_hand.read_text()),
         zoo: TABLE.sub(lambda _: starters(), zoo.read_text()),
         SCHEMA: submission_schema(),

@@ -22,7 +22,7 @@ from filelock import FileLock
 from worlds import Blobs, Broken, Oracle, registered
 
 LONG = ("test_bad_submissions", "test_pages", "test_starters", "test_end_to_end", "test_kill", "test_recomputed",
-        "test_browser", "test_cli", "test_example_plugin", "test_private", "test_wheel", "test_links",
+        "test_browser", "test_cli", "test_example_plugin", "test_private", "test_tutorial", "test_wheel", "test_links",
         "test_third_party", "test_verify", "test_claims", "test_report")  # fmt: skip
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 

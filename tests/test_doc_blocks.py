@@ -42,7 +42,7 @@ ELSEWHERE = {  # commands, as regular expressions: where they run, or why nowher
     r"fracbench leaderboard.*": "test_browser",
     r"mkdir -p .*|python train.py|fracbench (validate|doctor|run) my-noisy-resnet.*": "test_tutorial",
     r"fracbench (validate|doctor|run) (submissions/)?my-model.*": "test_tutorial, with another name",
-    r"fracbench run --all( --benchmark smoke)?( --results results)?( --workers 2| --ray \w+)?": "conftest, test_workers, test_ray",
+    r"fracbench run --all( --benchmark smoke)?( --results results)?( --workers 2| --ray \w+)?": "test_spreading",
     r"fracbench verify my-model": "test_verify",
     r"fracbench attack submit mine.npz .*": "test_third_party",
     r"fracbench data fracatlas.*|sha256sum .*": "test_download, test_overlap: the archive is 338 MB",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from fracbench.study.words import change, interval_of, p_words, pairs_words, signed
+from fracbench.study.words import change, interval_of, of_all_pairs, of_the_panel, p_words, pairs_words, signed
 
 from fracbench_leaderboard.table import number
 
@@ -33,13 +33,9 @@ def pairs_table(each: Sequence[Found]) -> pd.DataFrame:
 
 def changes_table(study: Found) -> pd.DataFrame:
     """What all pairs say together, of what was registered first and of all that lies beside it."""
-    named = {"all pairs (primary)": study["primary"], "all architectures": study["by_architecture"]}
+    named = of_all_pairs(study) | {"all architectures": study["by_architecture"]}
     named |= {f"{name} alone": of for name, of in study["by_explainer"].items()}
-    named |= {f"panel, {name}": of for name, of in study["other_metrics"].items()}
-    named |= {f"panel, under {name}": of for name, of in study["under_attack"].items()}
-    named |= {f"panel, {name} fractures": of for name, of in study["by_lesion_size"].items()}
-    named |= {f"panel, {name} split": of for name, of in study["shifted"].items()}
-    named |= {"the founding study's maps": study["founding_panel"]}
+    named |= of_the_panel(study)
     named |= {f"{name} balanced accuracy": of for name, of in study["manipulation"].items()}
     return pd.DataFrame(
         [
@@ -55,6 +51,7 @@ def beside_table(beside: Sequence[Found]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {"Model": of["name"], "Recipe": of["recipe"] or "–", "Less": of["standard"], "Change": interval_of(of),
+             "Adversarial twin less it": interval_of(of["twin"]) if of["twin"] else "–",
              "Clean bal. acc.": number(of["clean"]), "Robust bal. acc.": number(of["robust"]), "n": str(of["n"])}
             for of in beside
         ]

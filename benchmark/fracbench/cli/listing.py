@@ -21,9 +21,7 @@ def list_(kind: str | None) -> None:
 
     shipped: dict[str, Callable[[], Mapping[str, str]]] = {
         "benchmarks": lambda: {name: specs.load(name).title for name in specs.names()},
-        "recipes": lambda: {
-            name: recipes.load(name).titled("An architecture") for name in recipes.names()
-        },
+        "recipes": lambda: {name: recipes.load(name).titled("An architecture") for name in recipes.names()},
         "architectures": lambda: {name: of.title for name, of in recipes.architectures().items()},
     }
     known = (*registry.KINDS, *shipped)

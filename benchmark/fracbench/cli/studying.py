@@ -48,9 +48,10 @@ def study(benchmark: str, submissions: Path | None, results: Path | None, out: P
     words = ["fracbench", "study", "--benchmark", benchmark, *(str(word) for of in given if of[1] for word in of)]
     text = json.dumps(finite(found), indent=1, allow_nan=False) + "\n"
     write_atomic(out / "study.json", text.encode())
-    write_atomic(out / "study.md", page(found, shlex.join(words)).encode())
     (draw,) = entry_points(group="fracbench.leaderboard", name="study")
-    paths = [out / "study.json", out / "study.md", *draw.load()(found, out)]
+    figures = draw.load()(found, out)
+    write_atomic(out / "study.md", page(found, shlex.join(words), {of.stem: of.name for of in figures}).encode())
+    paths = [out / "study.json", out / "study.md", *figures]
     for sentence in sentences(found):
         click.echo(sentence)
     for path in paths:

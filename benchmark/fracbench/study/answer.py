@@ -155,17 +155,21 @@ def beside(models: Sequence[Studied], twins: Sequence[Pair], plan: StudyPlan) ->
     """Every other training of a network against its standard model of the same data and seed.
 
     Such as models built to look elsewhere, models shown the mask, and models trained for longer without attacks, which
-    tell length from robustness.
+    tell length from robustness: ``twin`` is what the adversarial twin has more than the model, None without one.
     """
     paired = {model.name for pair in twins for model in (pair.standard, pair.adversarial)}
+    robust = {pair.standard.name: pair.adversarial for pair in twins}
+    asked = Asked(plan.panel, plan.metric)
     found = []
     for (_, seed), family in families(models, controls=True).items():
         plain = [of for of in family if of.training["recipe"] == plan.standard and not of.row["control"]]
         for model in family if len(plain) == 1 else ():
             if model.name not in paired | {plain[0].name}:
-                change = within(Pair(words_of(model), seed, plain[0], model), Asked(plan.panel, plan.metric))
+                words, twin = words_of(model), robust.get(plain[0].name)
+                change = within(Pair(words, seed, plain[0], model), asked)
+                more = within(Pair(words, seed, model, twin), asked) if twin else None
                 facts = {"recipe": model.training["recipe"], "clean": clean_accuracy(model), "robust": worst(model)}
-                found.append(change | facts | {"name": model.name, "calibrated": calibrated(model)})
+                found.append(change | facts | {"name": model.name, "calibrated": calibrated(model), "twin": more})
     return found
 
 

@@ -5,23 +5,40 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from fracbench.study.words import change, interval_of, p_words, pairs_words, sentences, signed
+from fracbench.study.words import (
+    change,
+    interval_of,
+    of_all_pairs,
+    of_the_panel,
+    p_words,
+    pairs_words,
+    sentences,
+    signed,
+)
 
 Found = Mapping[str, Any]
+FIGURES = {
+    "pairs": "The change of each training pair with its interval",
+    "across": "Robustness and alignment of every model",
+    "dose": "Alignment and accuracies along epsilon of training",
+}
 DOUBTS = (
     "Models of one board share data and often architecture: they are no random sample of models.",
     "Pairs of one architecture that differ in seed alone may be more alike than pairs of two; p and interval of all "
     "pairs take them as equally unlike, so they speak of these architectures alone.",
     "Raw scores of a coarse map and of a fine one do not compare: changes are within one network, and no sum over "
     "networks is more than their mean.",
+    "An adversarial twin was trained on for longer than its standard twin. What length alone does is among the other "
+    "trainings where `standard-longer` was evaluated.",
     "What looks at no model can score above chance where fractures lie in the middle.",
     "Where the clean accuracies of a pair differ, alignment may follow accuracy, not robustness: see the two lines "
     "on what training did.",
 )
 
 
-def page(study: Found, command: str) -> str:
-    """The whole page; ``command`` is what makes it again."""
+def page(study: Found, command: str, figures: Mapping[str, str] | None = None) -> str:
+    """The whole page; ``command`` is what makes it again, ``figures`` the files of pairs, across and dose there are."""
+    drawn = {name: f"![{FIGURES[name]}]({path})" for name, path in (figures or {}).items()}
     parts = [
         f"# Do robust models look at the fracture more? {study['benchmark']}",
         f"Made from results by `{command}`; its numbers are in `study.json`, the folder of each row is below.",
@@ -32,8 +49,9 @@ def page(study: Found, command: str) -> str:
         f"Adversarial less standard, raw {study['plan']['metric']} averaged over {', '.join(study['plan']['panel'])}, "
         "on clean annotated fractured images. Intervals of a pair are over groups of its images, those of all pairs "
         "over pairs (Student's t, 95 %).",
+        drawn.get("pairs", ""),
         _pairs(study["primary"]["each"]),
-        _changes({"all pairs (primary)": study["primary"]}),
+        _changes(of_all_pairs(study)),
         "With the architecture as unit, since pairs of one that differ in seed may be alike:",
         _changes({"all architectures": study["by_architecture"]}),
         _clear(study),
@@ -43,16 +61,13 @@ def page(study: Found, command: str) -> str:
         "## Where it holds and where it fails",
         "None of what follows was registered as primary. Explainers are corrected by Holm over all of them.",
         _changes(study["by_explainer"]),
-        _changes({f"panel, {name}": of for name, of in study["other_metrics"].items()}
-                 | {f"panel, under {name}": of for name, of in study["under_attack"].items()}
-                 | {f"panel, {name} fractures": of for name, of in study["by_lesion_size"].items()}
-                 | {f"panel, {name} split": of for name, of in study["shifted"].items()}
-                 | {"the founding study's maps": study["founding_panel"]}),
+        _changes(of_the_panel(study)),
         "## Across models",
+        drawn.get("across", ""),
         "From the founding protocol to ours, one change at a time. Correlations over models, p by permutation; the "
         "partial one (Pearson's) holds clean accuracy fixed.",
         _across(study["across"]),
-        *_dose(study["dose"]),
+        *_dose(study["dose"], drawn.get("dose", "")),
         "## Controls and other trainings",
         *_beside(study),
         "## What this cannot say",
@@ -115,11 +130,12 @@ def _across(steps: Sequence[Found]) -> str:
     )  # fmt: skip
 
 
-def _dose(series: Sequence[Sequence[Found]]) -> Iterator[str]:
+def _dose(series: Sequence[Sequence[Found]], figure: str) -> Iterator[str]:
     if not series:
         return
     yield "## Dose"
     yield "One network trained at growing epsilon."
+    yield figure
     for steps in series:
         yield table(
             ("model", "trained at", "raw alignment", "calibrated", "clean", "robust", "images"),
@@ -129,11 +145,14 @@ def _dose(series: Sequence[Sequence[Found]]) -> Iterator[str]:
 
 
 def _beside(study: Found) -> Iterator[str]:
-    yield "Every other training of a network, less the standard model of the same network, data and seed:"
+    yield (
+        "Every other training of a network, less the standard model of the same network, data and seed; and what the "
+        "adversarial twin of that standard model has more than it:"
+    )
     yield table(
-        ("model", "recipe", "raw", "change", "calibrated", "clean", "robust", "images"),
+        ("model", "recipe", "raw", "change", "twin less it", "calibrated", "clean", "robust", "images"),
         ((of["name"], of["recipe"] or "–", f"{of['raw']['adversarial']:.3f}",
-          interval_of(of),
+          interval_of(of), interval_of(of["twin"]) if of["twin"] else "–",
           *(f"{of[key]:.3f}" for key in ("calibrated", "clean", "robust")), str(of["n"])) for of in study["beside"]),
     ) or "None has been evaluated."  # fmt: skip
     yield "Maps that look at no model, or at one whose weights were drawn anew (`randomised`), on the same images:"

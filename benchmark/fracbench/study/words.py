@@ -78,6 +78,24 @@ def conclusion(of: Found, level: float) -> str:
     return "better alignment with more robustness" if of["value"] > 0 else "worse alignment with more robustness"
 
 
+def of_all_pairs(study: Found) -> dict[str, Found]:
+    """What was registered, and the same without the pairs that had been seen by then."""
+    seen = study["plan"]["seen_seeds"]
+    apart = {f"without seed {' and '.join(map(str, seen))}, seen before": study["unseen"]} if seen else {}
+    return {"all pairs (primary)": study["primary"]} | apart
+
+
+def of_the_panel(study: Found) -> dict[str, Found]:
+    """What all pairs say of the panel by other metrics, on other inputs, and by the founding study's maps."""
+    return (
+        {f"panel, {name}": of for name, of in study["other_metrics"].items()}
+        | {f"panel, under {name}": of for name, of in study["under_attack"].items()}
+        | {f"panel, {name} fractures": of for name, of in study["by_lesion_size"].items()}
+        | {f"panel, {name} split": of for name, of in study["shifted"].items()}
+        | {"the founding study's maps": study["founding_panel"]}
+    )
+
+
 def change(of: Found) -> str:
     """``+0.012 [-0.034, +0.058], p 0.42``."""
     return f"{interval_of(of)}, p {p_words(of['p'])}"
