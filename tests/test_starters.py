@@ -17,7 +17,7 @@ from fracbench.submissions import Entry, discover, load_model
 from fracbench_plugins.datasets.fracatlas import FracAtlas
 from fracbench_plugins.datasets.phantom import Phantom
 from phantom_figures import fracture_margins, marker_hits
-from test_fracatlas import real
+from test_fracatlas_real import real
 
 __all__ = ["real"]  # a fixture
 
