@@ -71,6 +71,8 @@ def plugins() -> str:
                 parts.append(f"Parameters: {parameters}")
             if kind == "attacks":
                 parts.append(_traits(factory))
+            if cost := _cost(kind, factory):
+                parts.append(cost)
             if levels := getattr(factory, "levels", None):
                 parts.append(f"Levels at severities 1 to 5: {', '.join(map(str, levels))}")
     return "\n\n".join(parts) + "\n"
@@ -84,6 +86,19 @@ def _traits(attack: type) -> str:
     if getattr(attack, "minimal_norm", False):
         told.append("Minimal norm: it looks for the nearest adversarial image, which the referee brings into the ball.")
     return " ".join(told)
+
+
+def _cost(kind: str, factory: type) -> str:
+    """Passes an image takes by the parameters that stand above; nothing for what asks no network."""
+    if kind not in ("attacks", "explainers"):
+        return ""
+    try:
+        forward, backward = factory().passes
+    except TypeError:  # it has parameters that are required
+        return "Cost: as its parameters say."
+    if not forward + backward:
+        return "Cost: it asks the network nothing."
+    return f"Cost: at most {forward:,} forward and {backward:,} backward passes an image."
 
 
 def _paragraph(text: str) -> str:

@@ -25,7 +25,7 @@ def packed(content: dict[str, bytes]) -> bytes:
 
 
 @pytest.fixture
-def tree(made: Path) -> dict[str, bytes]:  # noqa: F811
+def tree(made: Path) -> dict[str, bytes]:
     content = {str(path.relative_to(made.parent)): path.read_bytes() for path in made.rglob("*") if path.is_file()}
     return content | {"__MACOSX/FracAtlas/._dataset.csv": b"left by a Mac"}
 
@@ -120,6 +120,6 @@ def test_names_in_the_archive_lead_nowhere_else(
     assert not (empty / "evil.txt").exists()
 
 
-def test_a_folder_that_is_given_is_not_downloaded(server: Server, made: Path, empty: Path) -> None:  # noqa: F811
+def test_a_folder_that_is_given_is_not_downloaded(server: Server, made: Path, empty: Path) -> None:
     assert call("data", "fracatlas", "--data", made).exit_code == 0
     assert not server.ranges

@@ -128,8 +128,8 @@ def test_survivors_are_real_attempts(name: str) -> None:
 def test_parts_have_the_flags_of_pyautoattack_called_directly(part: str, norm: str) -> None:
     model = SmallNet().eval()
     x = torch.rand(64, 1, 16, 16, generator=rng(5))
-    labels = (label_margin(model(x), torch.ones(64)) > 0).long()
-    cut = label_margin(model(x), torch.ones(64)).median()
+    labels = (label_margin(model(x), torch.ones(64).long()) > 0).long()
+    cut = label_margin(model(x), torch.ones(64).long()).median()
     model.head.bias.data[0] += cut.detach()  # both classes are predicted
     labels = model(x).argmax(1)
     labels[::9] = 1 - labels[::9]

@@ -95,7 +95,7 @@ def test_masks_move_with_the_image() -> None:
     for severity in SEVERITIES:
         threat = ThreatModel(CORRUPTIONS, severity)
         moved = plugin.masks(masks, threat, rng(3))
-        images = plugin(None, masks[:, None].float(), None, threat, generator=rng(3))
+        images = plugin(None, masks[:, None].float(), torch.ones(6).long(), threat, generator=rng(3))
         same = (moved & (images[:, 0] > 0.5)).sum((1, 2)) / (moved | (images[:, 0] > 0.5)).sum((1, 2))
         assert (same > 0.9).all() and not torch.equal(moved, masks)
         assert ((moved.sum((1, 2)) / masks.sum((1, 2)) - 1).abs() < 0.1).all()

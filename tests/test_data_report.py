@@ -46,7 +46,7 @@ def spoil(root: Path) -> None:
     (root / "near-duplicates.json").write_text('{"groups": [["IMG0000030.jpg", "IMG0000031.jpg", "elsewhere.jpg"]]}')
 
 
-def test_each_fault_has_the_names_of_its_files(made: Path) -> None:  # noqa: F811
+def test_each_fault_has_the_names_of_its_files(made: Path) -> None:
     before = findings(FracAtlas(made))
     assert set(before) == {
         "stored in colour: luminance is read", "in Fractured/ without an annotation: fractured, not annotated",
@@ -75,7 +75,7 @@ def test_each_fault_has_the_names_of_its_files(made: Path) -> None:  # noqa: F81
     assert "IMG0000021.jpg" not in found["stored in colour: luminance is read"]
 
 
-def test_counts_and_sizes_are_those_of_the_polygons(made: Path) -> None:  # noqa: F811
+def test_counts_and_sizes_are_those_of_the_polygons(made: Path) -> None:
     found = report(FracAtlas(made), lambda *_: None)
     assert sum(of.images for of in found.splits) == 40 and sum(of.fractured for of in found.splits) == 20
     assert sum(of.annotated for of in found.splits) == 19 and sum(of.instances for of in found.splits) == 19
@@ -98,7 +98,7 @@ def test_any_dataset_has_a_report(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_the_command_knows_the_dataset_by_its_layout_and_names_every_file(made: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_the_command_knows_the_dataset_by_its_layout_and_names_every_file(made: Path, tmp_path: Path) -> None:
     spoil(made)
     done = call("data", "check", made, "--out", tmp_path / "faults.csv")
     assert done.exit_code == 0, done.output

@@ -150,11 +150,11 @@ def metrics_of(metrics: Sequence[str | PluginRef]) -> Mapping[str, AlignmentMetr
 
 
 def score(
-    maps: Maps,
-    masks: Masks,
+    maps: Tensor,
+    masks: Tensor,
     metrics: Sequence[str | PluginRef] | None = None,
-    valid: Masks | None = None,
-    near: Sequence[Masks] | None = None,
+    valid: Tensor | None = None,
+    near: Sequence[Tensor] | None = None,
     backend: Backend = "fracbench",
 ) -> dict[str, Scores]:
     """Score maps (batch, H, W), non-negative, against masks (batch, H, W), nonzero on the fracture.

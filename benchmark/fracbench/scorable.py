@@ -21,7 +21,7 @@ def check_backend(name: str) -> None:
         raise InputError(f"unknown metrics backend '{name}'.{did_you_mean(name, known)} Write {' or '.join(known)}")
 
 
-def check_maps(maps: Maps, masks: Masks) -> Maps:
+def check_maps(maps: Tensor, masks: Tensor) -> Maps:
     """Maps (batch, H, W), detached, where they can be scored against masks of that shape; ``InputError`` otherwise."""
     maps, masks = (_tensor(what, of).detach() for what, of in (("maps", maps), ("masks", masks)))
     if maps.shape != masks.shape or maps.ndim != 3:
@@ -33,7 +33,7 @@ def check_maps(maps: Maps, masks: Masks) -> Maps:
     return maps
 
 
-def check_masks(what: str, masks: Masks, maps: Maps) -> Masks:
+def check_masks(what: str, masks: Tensor, maps: Tensor) -> Masks:
     """True where ``masks`` is not zero, on the device of ``maps`` and of their shape; ``InputError`` otherwise."""
     given = _tensor(what, masks)
     if given.shape != maps.shape:
@@ -41,7 +41,7 @@ def check_masks(what: str, masks: Masks, maps: Maps) -> Masks:
     return _bool(what, given).to(maps.device)
 
 
-def check_near(near: Sequence[Masks], maps: Maps) -> list[Masks]:
+def check_near(near: Sequence[Tensor], maps: Tensor) -> list[Masks]:
     """One bool (n, H, W) for each map; ``InputError`` otherwise."""
     count, height, width = maps.shape
     wanted = f"(n, {height}, {width}), the image's instances with the tolerance around them"
