@@ -56,6 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path)
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parents[1] / "docs" / "board")
+    parser.add_argument("--only", nargs="+", help="names of pictures, such as question")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
 
@@ -67,6 +68,8 @@ def main() -> None:
     shots: dict[str, tuple[str, int, Colours]] = {name: (path, DESK, "light") for name, path in PAGES.items()} | MORE
     with served(start, "--submissions", ".", "--results", arguments.results) as address:
         for name, (path, width, colours) in shots.items():
+            if arguments.only and name not in arguments.only:
+                continue
             made = picture(f"{address}/{path}", width, colours)
             made.quantize(128).save(arguments.out / f"{name}.png", optimize=True)
             print(f"{name}: {made.width} x {made.height}", flush=True)

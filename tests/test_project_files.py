@@ -8,8 +8,11 @@ import tomllib
 
 import fracbench
 import pytest
+import torch
 import yaml
 from conftest import REPOSITORY
+from fracbench.contracts import label_margin
+from jaxtyping import TypeCheckError
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 TEMPLATES = sorted((REPOSITORY / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
@@ -57,3 +60,12 @@ def test_every_page_is_in_the_site() -> None:
     text = (REPOSITORY / "mkdocs.yml").read_text()
     listed = set(re.findall(r"[\w-]+\.md", text))
     assert listed == {page.name for page in (REPOSITORY / "docs").glob("*.md")}
+
+
+def test_shapes_are_checked_as_they_are_annotated() -> None:
+    for logits, labels, word in ((torch.zeros(3, 3), torch.zeros(3).long(), "logits"),
+                                 (torch.zeros(3, 2), torch.zeros(4).long(), "labels"),
+                                 (torch.zeros(3, 2), torch.zeros(3), "labels")):  # fmt: skip
+        with pytest.raises(TypeCheckError, match=word):
+            label_margin(logits, labels)
+    assert label_margin(torch.zeros(3, 2), torch.zeros(3).long()).shape == (3,)
