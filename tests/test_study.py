@@ -121,6 +121,16 @@ def test_a_change_that_is_there_is_found_and_one_that_is_not_is_not_claimed() ->
     assert set(there["by_lesion_size"]) == {"small", "middle", "large"}
 
 
+def test_a_change_between_maps_that_find_nothing_is_told_as_such() -> None:
+    found = answer(SPEC, twins(0.0))
+    assert "centre" in found["blind"] and found["primary"]["pairs"] == 6
+    for score, said in ((0.9, "Neither standard nor adversarial twins beat"), (0.0, "Both halves of the pairs beat")):
+        found["blind"] = {"centre": {"raw": score, "models": 12}, "randomised": {"raw": 1.0, "models": 12}}
+        assert f"{said} the best map that looks at no model: centre scores {score:.3f}" in sentences(found)[-1]
+    raw = [of["raw"]["standard"] for of in found["primary"]["each"]]
+    assert f"the standard twins {sum(raw) / len(raw):.3f}" in sentences(found)[-1]
+
+
 def test_few_pairs_are_said_to_test_nothing() -> None:
     three = answer(SPEC, twins(0.1, architectures=3))
     assert three["primary"]["least_p"] == 0.25 and "cannot be below 0.250" in sentences(three)[0]

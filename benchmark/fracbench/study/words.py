@@ -10,8 +10,29 @@ Found = Mapping[str, Any]
 
 
 def sentences(study: Found) -> list[str]:
-    """The answer: of training pairs, across models, and by the founding protocol beside ours."""
-    return [of_pairs(study), across_words(ours_of(study), study["plan"]["level"]), founding(study)]
+    """The answer: of training pairs, across models, by the founding protocol and ours, against maps of no model."""
+    said = [of_pairs(study), across_words(ours_of(study), study["plan"]["level"]), founding(study)]
+    return said + ([against_blind(study)] if blind_of(study) and study["primary"]["pairs"] else [])
+
+
+def blind_of(study: Found) -> dict[str, Found]:
+    """Maps that look at no model; one of randomised weights looks at a network."""
+    return {name: of for name, of in study["blind"].items() if name != "randomised"}
+
+
+def against_blind(study: Found) -> str:
+    """Whether there was alignment to change: the pairs' scores beside the best map that looks at no model."""
+    name, best = max(blind_of(study).items(), key=lambda of: of[1]["raw"])
+    raw = [of["raw"] for of in study["primary"]["each"] if of["n"]]
+    standard, adversarial = (sum(of[key] for of in raw) / len(raw) for key in ("standard", "adversarial"))
+    beaten = sum(best["raw"] < of for of in (standard, adversarial))
+    who = (
+        "Neither standard nor adversarial twins beat",
+        "Only one half of the pairs beats",
+        "Both halves of the pairs beat",
+    )
+    return (f"{who[beaten]} the best map that looks at no model: {name} scores {best['raw']:.3f}, the standard twins "
+            f"{standard:.3f} and the adversarial ones {adversarial:.3f} on average.")  # fmt: skip
 
 
 def of_pairs(study: Found) -> str:
