@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fracbench import specs
-from fracbench.study.page import page
+from fracbench.study.page import FIGURES, body, made_by
 from fracbench.study.words import sentences
 
 WORDS = ("recipe", "threat", "seed", "twin")  # of these null is null; of all else, a number that is not there
@@ -29,16 +29,14 @@ def page_of_all(folder: Path) -> str:
         parts.append(f"**{TITLES[name]}** (`{name}`)")
         parts.append("\n".join(f"- {sentence}" for sentence in sentences(study)))
     for name, study in studies.items():
-        figures = {of.stem: f"study/{name}/{of.name}" for of in sorted((folder / name).glob("*.svg"))}
+        figures = {kind: f"study/{name}/{kind}.svg" for kind in FIGURES if (folder / name / f"{kind}.svg").is_file()}
         data = OPTIONS.get(specs.load(name).dataset.name, "")
-        whole = page(
-            study, f"fracbench run --all --benchmark {name}{data} && fracbench study --benchmark {name}", figures
-        )
-        whole = whole.replace(
-            "\n".join(f"- {sentence}" for sentence in sentences(study)) + "\n\n", ""
-        )  # they are above
-        inner = re.sub(r"^(#+) ", r"\1# ", whole, flags=re.MULTILINE)
-        parts.append(inner.replace(inner.splitlines()[0], f"## {TITLES[name]}", 1).strip())
+        command = f"fracbench run --all --benchmark {name}{data} && fracbench study --benchmark {name}"
+        parts += [
+            f"## {TITLES[name]}",
+            made_by(command),
+            re.sub(r"^#", "##", body(study, figures), flags=re.MULTILINE).strip(),
+        ]
     return "\n\n".join(parts) + "\n"
 
 

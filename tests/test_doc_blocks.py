@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 from conftest import REPOSITORY, Command
 from fracbench import registry
+from fracbench.cli import main
 from fracbench.contracts import MarginModel
 from fracbench.testing import TinyNet
 from test_docs import PAGES
@@ -37,12 +39,13 @@ RUN_HERE = (  # commands, as regular expressions
 GENERATED = ("cli.md", "python.md", "plugins.md")
 DRY = ("fracbench run", "fracbench train")  # of these the words are read, and what they would do is not done
 ELSEWHERE = {  # commands, as regular expressions: where they run, or why nowhere
-    r"pip install .*|python3 -m venv .venv|\. \.venv/bin/activate|pytest|python docs/generate.py": ".ci/run",
-    r"ruff .*|make \w+|pre-commit .*": ".ci/run, and test_project_files",
+    r"pip install .*|python3 -m venv .venv|\. \.venv/bin/activate|pytest": ".ci/run",
+    r"make \w+": ".ci/run, and test_project_files",
     r"fracbench leaderboard.*": "test_browser",
     r"mkdir -p .*|python train.py|fracbench (validate|doctor|run) my-noisy-resnet.*": "test_tutorial",
     r"fracbench (validate|doctor|run) (submissions/)?my-model.*": "test_tutorial, with another name",
-    r"fracbench run --all( --benchmark smoke)?( --results results)?( --workers 2| --ray \w+)?": "test_spreading",
+    r"fracbench run --all( --benchmark (smoke|phantom-study-v1))?( --results results)?": "conftest",
+    r"fracbench run --all( --workers 2| --ray \w+)": "test_spreading",
     r"fracbench verify my-model": "test_verify",
     r"fracbench attack submit mine.npz .*": "test_third_party",
     r"fracbench data fracatlas.*|sha256sum .*": "test_download, test_overlap: the archive is 338 MB",
@@ -51,9 +54,7 @@ ELSEWHERE = {  # commands, as regular expressions: where they run, or why nowher
     r"\(umask 077.*|export FRACBENCH_PRIVATE.*|fracbench run --all --benchmark phantom-private-v1 .*": "test_private",
     r"cp -r tests/example_plugin.*|python -m fracbench_example.*|fracbench \w+ spot-finder.*": "test_example_plugin",
     r"python tests/perf.*": "measures for half an hour and more",
-    r"python tests/\w+\.py.*": "measures for minutes and more",
-    r"#!/bin/bash|#SBATCH.*|\. /shared.*|cd /shared.*|export OMP.*|head=.*|srun ray .*|--num-cpus.*": "a job of Slurm",
-    r"\.ci/check_submissions.*": "test_check_submissions",
+    r"#!/bin/bash|#SBATCH.*|\. /shared.*|cd /shared.*|export OMP.*|head=.*|srun ray .*": "a job of Slurm",
 }  # fmt: skip
 
 
@@ -119,8 +120,18 @@ def test_commands_in_the_text_run(page: Path, tmp_path: Path, smoke: Path, comma
             words += ["--results", str(smoke)] if words == ["report"] else []
             done = command(*words, *(["--help"] if line.startswith(DRY) else []))
             assert done.returncode == 0, f"{line}: {done.stderr}"
-        else:
+        elif line.startswith("fracbench"):  # its words and options are those of the command, wherever it runs
+            refused = CliRunner().invoke(main, [*shlex.split(line)[1:], "--help"])
+            assert refused.exit_code == 0, f"{page.name}: {line}: {refused.output}"
+        if not any(re.fullmatch(known, line) for known in RUN_HERE):
             assert any(re.fullmatch(known, line) for known in ELSEWHERE), f"{page.name}: no test runs `{line}`"
+
+
+def test_every_pattern_is_of_some_command() -> None:
+    known = [line for page in PAGES for line in lines(page)]
+    for pattern in (*RUN_HERE, *ELSEWHERE):
+        for part in pattern.split("|") if pattern in ELSEWHERE and "(" not in pattern else [pattern]:
+            assert any(re.fullmatch(part, line) for line in known), part
 
 
 def test_tests_that_are_said_to_run_commands_exist() -> None:

@@ -12,7 +12,9 @@ import torch
 import yaml
 from conftest import REPOSITORY
 from fracbench.contracts import label_margin
-from jaxtyping import TypeCheckError
+from fracbench.tensors import Images, Logits
+from jaxtyping import TypeCheckError, jaxtyped
+from shapes import check
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 TEMPLATES = sorted((REPOSITORY / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
@@ -58,7 +60,7 @@ def test_issue_templates_are_forms(file) -> None:  # type: ignore[no-untyped-def
 
 def test_every_page_is_in_the_site() -> None:
     text = (REPOSITORY / "mkdocs.yml").read_text()
-    listed = set(re.findall(r"[\w-]+\.md", text))
+    listed = set(re.findall(r"[\w-]+\.md", text.partition("\nnav:")[2]))
     assert listed == {page.name for page in (REPOSITORY / "docs").glob("*.md")}
 
 
@@ -69,3 +71,12 @@ def test_shapes_are_checked_as_they_are_annotated() -> None:
         with pytest.raises(TypeCheckError, match=word):
             label_margin(logits, labels)
     assert label_margin(torch.zeros(3, 2), torch.zeros(3).long()).shape == (3,)
+
+
+def test_what_is_returned_is_checked_too() -> None:
+    def flat(images):  # type: ignore[no-untyped-def]
+        return images.flatten()
+
+    flat.__annotations__ = {"images": Images, "return": Logits}
+    with pytest.raises(TypeCheckError, match="return value"):
+        jaxtyped(flat, typechecker=check)(torch.zeros(3, 1, 4, 4))

@@ -77,7 +77,7 @@ def plan(spec: BenchmarkSpec = SPEC) -> Any:
 
 def test_twins_are_alike_in_network_data_and_seed() -> None:
     models = twins(0.1, architectures=2, seeds=2)
-    found, unclear = pairs(models, plan(), SPEC)
+    found, unclear = pairs(models, plan())
     assert [(of.standard.name, of.adversarial.name) for of in found] == [
         (f"standard-{place}-{seed}", f"robust-{place}-{seed}") for place in range(2) for seed in range(2)
     ] and not unclear  # fmt: skip
@@ -85,20 +85,27 @@ def test_twins_are_alike_in_network_data_and_seed() -> None:
               model("other-data", "pgd-at", "linf 0.5/255", training={"data": "x", "splits": [], "recipe": "pgd-at",
                                                                       "threat": "linf 0.5/255", "seed": 0}),
               model("no-threat", "pgd-at", "none")]  # fmt: skip
-    assert pairs([model("standard"), *others], plan(), SPEC) == ([], [])
+    assert pairs([model("standard"), *others], plan()) == ([], [])
 
 
 def test_the_plan_says_which_of_several_are_twins_and_what_is_unclear_is_told() -> None:
     others = [model("masks", "mask-supervision"), model("trades", "trades", "l2 3/255")]
-    assert pairs(others, plan(), SPEC) == ([], []), "other recipes are no twins"
+    assert pairs(others, plan()) == ([], []), "other recipes are no twins"
     many = [model("standard"), model("longer", "standard-longer"), model("masks", "mask-supervision"),
             model("half", "pgd-at", "linf 0.25/255"), model("right", "pgd-at", "Linf  1/510"),
             model("trades", "trades", "linf 0.5/255")]  # fmt: skip
-    ((found,), unclear) = pairs(many, plan(), SPEC)
+    ((found,), unclear) = pairs(many, plan())
     assert (found.standard.name, found.adversarial.name) == ("standard", "right") and not unclear
     two = [of for of in many if of.name != "right"] + [model("double", "pgd-at", "Linf 1/255")]
-    none, (told,) = pairs(two, plan(), SPEC)
-    assert not none and "half, double" in told
+    assert pairs(two, plan()) == ([], []), "at another epsilon than the recipe's it is a step of a series"
+    none, (told,) = pairs([*many, model("again", "pgd-at", "linf 0.5/255")], plan())
+    assert not none and "right, again" in told
+    real = specs.load("fracatlas-lite-v1").study
+    assert real is not None
+    three = [model("plain", "fracatlas-standard"), model("registered", "fracatlas-pgd-at", "linf 0.25/255"),
+             model("stronger", "fracatlas-pgd-at", "linf 1/255")]  # fmt: skip
+    ((found,), unclear) = pairs(three, real)
+    assert found.adversarial.name == "registered" and not unclear, "not the one at the benchmark's own epsilon"
     ((steps,)) = series(many, plan(), "linf")
     assert [(round(255 * dose, 2), of.name) for dose, of in steps] == [(0, "standard"), (0.25, "half"), (0.5, "right")]
 
@@ -124,11 +131,19 @@ def test_a_change_that_is_there_is_found_and_one_that_is_not_is_not_claimed() ->
 def test_a_change_between_maps_that_find_nothing_is_told_as_such() -> None:
     found = answer(SPEC, twins(0.0))
     assert "centre" in found["blind"] and found["primary"]["pairs"] == 6
-    for score, said in ((0.9, "Neither standard nor adversarial twins beat"), (0.0, "Both halves of the pairs beat")):
-        found["blind"] = {"centre": {"raw": score, "models": 12}, "randomised": {"raw": 1.0, "models": 12}}
-        assert f"{said} the best map that looks at no model: centre scores {score:.3f}" in sentences(found)[-1]
+    found["blind"] = {"centre": {"raw": 0.25, "models": 12}, "edges": {"raw": 0.1, "models": 12},
+                      "randomised": {"raw": 1.0, "models": 12}}  # fmt: skip
     raw = [of["raw"]["standard"] for of in found["primary"]["each"]]
-    assert f"the standard twins {sum(raw) / len(raw):.3f}" in sentences(found)[-1]
+    said = sentences(found)[-1]
+    assert "centre, which looks at no model, 0.250, standard twins" in said and f"twins {np.mean(raw):.3f}" in said
+
+
+def test_pairs_that_had_been_seen_are_left_out_beside_the_primary() -> None:
+    found = answer(SPEC, twins(0.1, architectures=2, seeds=3))
+    assert [of["seed"] for of in found["unseen"]["each"]] == [1, 2, 1, 2] and found["primary"]["pairs"] == 6
+    assert "without seed 0, of which pairs had been seen" in page(found, "x") and "Every pair is" not in page(
+        found, "x"
+    )
 
 
 def test_few_pairs_are_said_to_test_nothing() -> None:

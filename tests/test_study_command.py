@@ -52,8 +52,11 @@ def test_the_numbers_are_those_of_the_tables(registered: Path, tmp_path: Path) -
     assert np.isclose(study["primary"]["least_p"], 1) and study["registered_after"] == []
     (shifted,) = study["beside"]
     assert (shifted["name"], shifted["value"]) == ("always-fracture", 0), "a constant moves no attribution"
+    assert shifted["twin"]["value"] == pytest.approx(pair["value"]), "twin less a model that shows alike"
+    assert study["unseen"]["pairs"] == 0 and study["plan"]["seen_seeds"] == [0]
     assert len(study["entries"]) == 2
     text = (tmp_path / "study" / "study.md").read_text()
+    assert "Every pair is of a seed of which pairs had been seen" in text
     assert f"{pair['value']:+.3f}" in text and all(name in text for name in PAIR)
     assert (tmp_path / "study" / "pairs.svg").read_text().startswith("<svg")
 

@@ -42,7 +42,9 @@ class ThreatSpec(StrictModel):
     """A threat model with its reference epsilon and, if any, its ladder."""
 
     norm: Norm = Field(description="linf or l2.")
-    epsilon: Epsilon = Field(description="The reference epsilon, in pixels of [0, 1]; it is one of the rungs.")
+    epsilon: Epsilon = Field(
+        description="The reference epsilon, in pixels of [0, 1]; one of the rungs, where there are any."
+    )
     ladder: Ladder | None = Field(
         default=None, description="The rungs of the robustness curve; left out, there is none."
     )
@@ -84,7 +86,7 @@ class Corruptions(StrictModel):
 
 
 class SampleCount(StrictModel):
-    """How many images of each class are evaluated; None takes all."""
+    """How many images of each class are evaluated; what is left out, or null, takes all."""
 
     fractured: int | None = Field(default=None, description="Left out: all.")
     normal: int | None = Field(default=None, description="Left out: all.")
@@ -118,15 +120,13 @@ class StudyPlan(StrictModel):
 class BenchmarkSpec(StrictModel):
     """A versioned benchmark: a submission can change none of it.
 
-    What is left out is not run.
+    An attack or map that is left out is not run.
     """
 
     name: Name = Field(description="With its version; what changes a number needs another.")
     title: str = Field(description="One line for readers of the board.")
     note: str = Field(default="", description="What it is for, and how its reference epsilon was chosen.")
-    entered_by: Name | None = Field(
-        default=None, description="Another benchmark whose entries enter this one too: the protocol is the same."
-    )
+    entered_by: Name | None = Field(default=None, description="Another benchmark, whose entries enter this one too.")
     dataset: PluginRef = Field(description="A registered dataset.")
     split: str = Field(default="test", description="The split that is evaluated; `--split` takes another.")
     images: SampleCount = Field(default=SampleCount(), description="How many of each class are drawn.")
@@ -141,7 +141,8 @@ class BenchmarkSpec(StrictModel):
         default=None, description="The attack that answers flags of a hidden gradient; its name is `adaptive`."
     )
     sanity_attack: PluginRef | None = Field(
-        default=None, description="What flags are looked for with; left out, the attack of the ladder."
+        default=None,
+        description="What flags are looked for with; left out, the attack of the ladder, else the first attack.",
     )
     explainers: tuple[PluginRef, ...] = Field(min_length=1, description="Whose maps are scored.")
     panel: tuple[str, ...] = Field(min_length=1, description="Those of them that make the headline.")

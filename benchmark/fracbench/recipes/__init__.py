@@ -105,6 +105,7 @@ class Recipe(StrictModel):
 
         Raises ``InputError`` for a recipe that trains against none, and for what is no epsilon of its threat.
         """
+        epsilon = epsilon.strip()
         if self.threat is None:
             able = [name for name in names() if load(name).threat is not None]
             raise InputError(f"{self.name} trains against no attack; leave --epsilon out, or use {', '.join(able)}")
@@ -116,7 +117,9 @@ class Recipe(StrictModel):
             return self
         if threat.model.epsilon >= (grey := grey_epsilon(threat.norm, self.image_size)):
             raise InputError(f"--epsilon {epsilon} in {threat.norm} lets every image become grey; stay below {grey:g}")
-        told = "-".join(re.findall("[0-9]+", epsilon))
+        if re.fullmatch(r"[0-9]+(\.[0-9]+)?/[0-9]+", epsilon) is None:
+            raise InputError(f"--epsilon: '{epsilon}' cannot be part of a name; write a fraction such as 1/255")
+        told = re.sub("[./]", "-", epsilon)
         repeats = self.benchmarks if self.repeat_benchmarks is None else self.repeat_benchmarks
         changed = {"threat": threat, "submission": f"{self.submission}-epsilon-{told}", "benchmarks": repeats}
         return self.model_copy(update=changed)

@@ -42,10 +42,10 @@ def answer(
     if plan is None:
         raise ValueError(f"{spec.name} registers no study")
     entries = [model for model in models if not model.row["control"]]
-    twins, unclear = pairs(entries, plan, spec)
+    twins, unclear = pairs(entries, plan)
     asked = Asked(plan.panel, plan.metric)
     attacked = {ref.name: replace(asked, attack=ref.name) for ref in spec.attacks}
-    moved = {split: pairs(of, plan, spec) for split, of in (shifted or {}).items()}
+    moved = {split: pairs(of, plan) for split, of in (shifted or {}).items()}
     doses = series(entries, plan, spec.threat.norm)
     return {
         "benchmark": spec.name,

@@ -38,11 +38,23 @@ DOUBTS = (
 
 def page(study: Found, command: str, figures: Mapping[str, str] | None = None) -> str:
     """The whole page; ``command`` is what makes it again, ``figures`` the files of pairs, across and dose there are."""
-    drawn = {name: f"![{FIGURES[name]}]({path})" for name, path in (figures or {}).items()}
     parts = [
         f"# Do robust models look at the fracture more? {study['benchmark']}",
-        f"Made from results by `{command}`; its numbers are in `study.json`, the folder of each row is below.",
+        made_by(command),
         "\n".join(f"- {sentence}" for sentence in sentences(study)),
+        body(study, figures or {}),
+    ]
+    return "\n\n".join(parts)
+
+
+def made_by(command: str) -> str:
+    return f"Made from results by `{command}`; its numbers are in `study.json`, the folder of each row is below."
+
+
+def body(study: Found, figures: Mapping[str, str]) -> str:
+    """The page below its answers: what was registered, and every table and figure."""
+    drawn = {name: f"![{FIGURES[name]}]({path})" for name, path in figures.items()}
+    parts = [
         "## Registered before",
         _registered(study),
         "## Training pairs",
@@ -52,6 +64,8 @@ def page(study: Found, command: str, figures: Mapping[str, str] | None = None) -
         drawn.get("pairs", ""),
         _pairs(study["primary"]["each"]),
         _changes(of_all_pairs(study)),
+        "Every pair is of a seed of which pairs had been seen when this was registered."
+        if study["plan"]["seen_seeds"] and study["primary"]["pairs"] and not study["unseen"]["pairs"] else "",
         "With the architecture as unit, since pairs of one that differ in seed may be alike:",
         _changes({"all architectures": study["by_architecture"]}),
         _clear(study),

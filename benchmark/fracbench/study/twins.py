@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fracbench.benchmark_schema import BenchmarkSpec, StudyPlan
+from fracbench import recipes
+from fracbench.benchmark_schema import StudyPlan
 from fracbench.keyed import digest
 from fracbench.schema import parse_epsilon
 from fracbench.study.studied import Studied
@@ -36,17 +37,21 @@ def families(models: Sequence[Studied], controls: bool = False) -> dict[tuple[st
     return found
 
 
-def pairs(models: Sequence[Studied], plan: StudyPlan, spec: BenchmarkSpec) -> tuple[list[Pair], list[str]]:
+def pairs(models: Sequence[Studied], plan: StudyPlan) -> tuple[list[Pair], list[str]]:
     """The training pairs by the recipes of the plan, and a line for each family where one is not to be told.
 
-    Of several adversarial models of a family the one at the epsilon of the benchmark is its twin.
+    The adversarial half is trained at the epsilon that its recipe states; others are steps of a series of doses.
     """
+    stated = recipes.load(plan.adversarial).threat
+    assert stated is not None, f"{plan.adversarial} trains against no attack"
     found, unclear = [], []
     for (_, seed), family in families(models).items():
         plain = [of for of in family if of.training["recipe"] == plan.standard and of.threat is None]
-        robust = [of for of in family if of.training["recipe"] == plan.adversarial and of.threat is not None]
-        at_reference = [of for of in robust if epsilon_of(of, spec.threat.norm) == spec.threat.model.epsilon]
-        robust = at_reference if len(robust) > 1 and len(at_reference) == 1 else robust
+        robust = [
+            of
+            for of in family
+            if of.training["recipe"] == plan.adversarial and epsilon_of(of, stated.norm) == stated.model.epsilon
+        ]
         if len(plain) == len(robust) == 1:
             found.append(Pair(words_of(plain[0]), seed, plain[0], robust[0]))
         elif plain and robust:

@@ -23,16 +23,18 @@ def blind_of(study: Found) -> dict[str, Found]:
 def against_blind(study: Found) -> str:
     """Whether there was alignment to change: the pairs' scores beside the best map that looks at no model."""
     name, best = max(blind_of(study).items(), key=lambda of: of[1]["raw"])
-    raw = [of["raw"] for of in study["primary"]["each"] if of["n"]]
-    standard, adversarial = (sum(of[key] for of in raw) / len(raw) for key in ("standard", "adversarial"))
-    beaten = sum(best["raw"] < of for of in (standard, adversarial))
-    who = (
-        "Neither standard nor adversarial twins beat",
-        "Only one half of the pairs beats",
-        "Both halves of the pairs beat",
-    )
-    return (f"{who[beaten]} the best map that looks at no model: {name} scores {best['raw']:.3f}, the standard twins "
-            f"{standard:.3f} and the adversarial ones {adversarial:.3f} on average.")  # fmt: skip
+    standard, adversarial = (_by_family(study["primary"]["each"], key) for key in ("standard", "adversarial"))
+    return (f"For scale, in raw scores, which do not compare between coarse maps and fine ones: {name}, which looks at "
+            f"no model, {best['raw']:.3f}, standard twins {standard:.3f}, adversarial {adversarial:.3f}.")  # fmt: skip
+
+
+def _by_family(each: Sequence[Found], half: str) -> float:
+    """Mean over architectures of their pairs' mean, as the change is counted."""
+    scores: dict[str, list[float]] = {}
+    for of in each:
+        if of["n"]:
+            scores.setdefault(of["family"], []).append(of["raw"][half])
+    return sum(sum(of) / len(of) for of in scores.values()) / len(scores)
 
 
 def of_pairs(study: Found) -> str:
@@ -102,7 +104,9 @@ def conclusion(of: Found, level: float) -> str:
 def of_all_pairs(study: Found) -> dict[str, Found]:
     """What was registered, and the same without the pairs that had been seen by then."""
     seen = study["plan"]["seen_seeds"]
-    apart = {f"without seed {' and '.join(map(str, seen))}, seen before": study["unseen"]} if seen else {}
+    apart = (
+        {f"without seed {' and '.join(map(str, seen))}, of which pairs had been seen": study["unseen"]} if seen else {}
+    )
     return {"all pairs (primary)": study["primary"]} | apart
 
 

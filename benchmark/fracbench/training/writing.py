@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from fracbench import registry
 from fracbench.files import write_atomic
-from fracbench.recipes import Architecture, Recipe
+from fracbench.recipes import Architecture, Recipe, load, names
 from fracbench.submissions import file_hash
 from fracbench.training.checkpoint import State
 from fracbench.training.start import Start
@@ -25,6 +25,15 @@ def _page(recipe: Recipe) -> list[str]:
     """Where the training images are published, where they are."""
     archive = getattr(registry.load("datasets", recipe.dataset.name), "archive", None)
     return [archive.page] if archive is not None else []
+
+
+def _command(recipe: Recipe, seed: int) -> str:
+    """What was typed, but for places and the architecture."""
+    shipped = load(recipe.name) if recipe.name in names() else recipe
+    words = ["fracbench train", recipe.name, *([f"--seed {seed}"] if seed != recipe.seed else [])]
+    if recipe.threat is not None and recipe.threat != shipped.threat:
+        words.append(f"--epsilon {recipe.threat.epsilon}")
+    return " ".join(words)
 
 
 def finished(model: nn.Module, state: dict[str, Tensor], recipe: Recipe) -> dict[str, Tensor]:
@@ -77,5 +86,5 @@ def write(
         "links": list(dict.fromkeys([*(begins.links if begins else ()), *_page(recipe)])),
     }  # fmt: skip
     text = yaml.safe_dump(submission, sort_keys=False, allow_unicode=True)
-    write_atomic(described, f"# written by `fracbench train {recipe.name}`\n{text}".encode())
+    write_atomic(described, f"# written by `{_command(recipe, seed)}`\n{text}".encode())
     return described
