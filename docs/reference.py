@@ -17,7 +17,7 @@ from fracbench.submission_schema import Submission
 from pydantic import BaseModel
 
 API = {  # what may be imported and is kept
-    "fracbench.notebook": ("evaluate", "Result"),
+    "fracbench.notebook": ("evaluate", "Result"),  # evaluate is fracbench.evaluate too
     "fracbench.contracts": ("Model", "Attack", "Ensemble", "Explainer", "AlignmentMetric", "Dataset", "Sample",
                             "Radiograph", "MarginModel", "label_margin", "Unsupported", "InputError"),
     "fracbench.tensors": (),
@@ -174,7 +174,8 @@ def _signature(of: Any) -> str:
     if getattr(of, "_is_protocol", False):
         return ""
     try:
-        return re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(inspect.signature(of)))
+        plain = re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(inspect.signature(of)))
+        return re.sub(r"typing\.Annotated\[(\w+),.*?\)\]", r"\1", plain).replace("<factory>", "...")
     except (TypeError, ValueError):
         return ""
 

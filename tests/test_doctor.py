@@ -98,6 +98,7 @@ def test_a_good_starter_passes_everywhere(tmp_path: Path) -> None:
     assert {of.status for of in found} == {"pass"}
     told = {of.what: of.says for of in found}
     assert {"weights", "model", "deterministic", "gradients", "classes", "gradcam", "memory", "time"} == set(told)
+    assert "0.31 M parameters" in told["model"], "the network's own, not those of its quicker copy too"
     assert "is as declared" in told["weights"] and "network.layer3" in told["gradcam"]
     assert float(told["memory"].split()[1]) > 0 and float(told["classes"].split()[1]) > 0.8
 

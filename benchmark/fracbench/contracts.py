@@ -56,7 +56,7 @@ class Attack(Protocol):
 
     Use ``generator`` for every random draw. The framework projects what is returned into the ball of
     ``threat`` and into [0, 1], predicts again and decides; an attack that raises or returns a non-finite
-    value is a failed cell. Three optional attributes say what kind of attack it is:
+    value is a failed cell. Optional attributes say what kind of attack it is:
 
     - ``norms``, those it knows, such as ``("l2",)``; without it, ``linf`` and ``l2``. Others are refused before a run.
     - ``black_box = True``: it uses no gradient; the framework compares it with those that do.

@@ -91,7 +91,7 @@ class Doctor:
         size = self.job.spec.image_size
         one = isinstance(self.model.network, OneLogit)
         way = "one logit z, read as (-z/2, z/2)" if one else "two logits"
-        parameters = sum(p.numel() for p in self.model.parameters())
+        parameters = sum(p.numel() for p in self.model.network.parameters())
         return Finding(
             "pass", "model", f"{way} for images (batch, 1, {size}, {size}), {parameters / 1e6:.2f} M parameters"
         )  # fmt: skip

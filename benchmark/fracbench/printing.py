@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 WIDTH = 118
 EXPLAINED = (
-    "brackets: 95 % intervals, of aligned sensitivity and robust specificity 97.5 % so that their product's holds; "
+    "brackets: 95 % intervals; the two factors have 97.5 % ones, so that the headline, their product, has 95 %; "
     "tie group: entries that no test tells from the first of their group; n: annotated fractured + normal images."
 )
 COLUMNS = ("rank", "tie\ngroup", "submission", "headline", "aligned\nsensitivity", "robust\nspecificity",

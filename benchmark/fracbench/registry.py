@@ -10,6 +10,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar, get_type_hints
 
+from fracbench import quiet as _quiet  # noqa: F401  # before a plugin imports torch
 from fracbench.errors import InputError, did_you_mean
 from fracbench.schema import PluginRef
 

@@ -79,7 +79,8 @@ def body(study: Found, figures: Mapping[str, str]) -> str:
         "## Across models",
         drawn.get("across", ""),
         "From the founding protocol to ours, one change at a time. Correlations over models, p by permutation; the "
-        "partial one (Pearson's) holds clean accuracy fixed.",
+        "partial one (Pearson's) holds clean accuracy fixed. Raw and calibrated scores of one panel lie on nearly one "
+        "line where all models met the same images, so that ranks by them agree.",
         _across(study["across"]),
         *_dose(study["dose"], drawn.get("dose", "")),
         "## Controls and other trainings",
@@ -87,6 +88,8 @@ def body(study: Found, figures: Mapping[str, str]) -> str:
         "## What this cannot say",
         "\n".join(f"- {doubt}" for doubt in DOUBTS),
         "## Rows",
+        "Networks have the names of timm: small ones of several families are built from the blocks of one. Folders are "
+        "those of the machine that made this page.",
         _rows(study["entries"]),
     ]  # fmt: skip
     return "\n\n".join(part for part in parts if part) + "\n"
