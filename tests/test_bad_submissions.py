@@ -17,7 +17,7 @@ import torch
 from conftest import STARTERS, Command
 from fracbench.submissions import faults_of
 from safetensors.torch import load_file, save_file
-from test_submissions import Evil
+from test_submission_weights import Evil
 
 BAD = sorted((Path(__file__).parent / "bad_submissions").glob("*.yaml"))
 GOOD = ("always-fracture", "phantom-resnet-standard")

@@ -80,3 +80,12 @@ def test_what_is_returned_is_checked_too() -> None:
     flat.__annotations__ = {"images": Images, "return": Logits}
     with pytest.raises(TypeCheckError, match="return value"):
         jaxtyped(flat, typechecker=check)(torch.zeros(3, 1, 4, 4))
+
+
+def test_every_module_that_names_a_tensor_is_checked() -> None:
+    source = REPOSITORY / "benchmark"
+    found = {str(file.relative_to(source).with_suffix("")).replace("/", ".") for file in source.rglob("*.py")
+             if "from fracbench.tensors import" in file.read_text()}  # fmt: skip
+    options = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["addopts"]
+    *checked, _, _ = options.partition("--jaxtyping-packages=")[2].split(",")
+    assert set(checked) == found
