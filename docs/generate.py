@@ -24,10 +24,14 @@ from fracbench.submissions import discover
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS))
 
+sys.path.insert(0, str(DOCS.parent / "tests"))
+
 import reference  # noqa: E402  # beside this file
+import simulated  # noqa: E402  # a test's command, which draws its own table
 import studied  # noqa: E402
 
 EXAMPLE = DOCS.parent / "tests" / "example_plugin"
+WORLDS = re.compile(r"<!-- from simulated.json -->\n(\|.*\n)+")
 LISTING = re.compile(r"<!-- from (\S+) -->\n```(\w+)\n.*?\n```", re.DOTALL)
 TABLE = re.compile(r"<!-- from submissions -->\n(\|.*\n)+")
 
@@ -139,6 +143,12 @@ def starters() -> str:
     return "\n".join(["<!-- from submissions -->", *rows, ""])
 
 
+def worlds() -> str:
+    """The worst world of each kind that ``tests/simulated.py`` drew."""
+    found = json.loads((DOCS / "study" / "simulated.json").read_text())
+    return f"<!-- from simulated.json -->\n{simulated.table(found)}"
+
+
 def submission_schema() -> str:
     """What an editor needs to complete and check a ``submission.yaml``; editors know draft 7 best."""
     schema = {"$schema": "http://json-schema.org/draft-07/schema#", **Submission.model_json_schema()}
@@ -147,7 +157,7 @@ def submission_schema() -> str:
 
 def pages() -> dict[Path, str]:
     """Path to content of everything generated."""
-    by_hand, zoo = DOCS / "write-a-plugin.md", DOCS / "starters.md"
+    by_hand, zoo, question = DOCS / "write-a-plugin.md", DOCS / "starters.md", DOCS / "question.md"
     return {
         DOCS / "cli.md": command_line(),
         DOCS / "plugins.md": plugins(),
@@ -156,6 +166,7 @@ def pages() -> dict[Path, str]:
         DOCS / "python.md": reference.python(),
         DOCS / "study.md": studied.page_of_all(DOCS / "study"),
         by_hand: with_listings(by_hand.read_text()),
+        question: WORLDS.sub(lambda _: worlds(), question.read_text()),
         zoo: TABLE.sub(lambda _: starters(), zoo.read_text()),
         SCHEMA: submission_schema(),
     }
