@@ -66,7 +66,7 @@ def blocks(page: Path, language: str) -> list[str]:
 def lines(page: Path) -> Iterator[str]:
     for block in blocks(page, "sh"):
         for line in re.sub(r"\\\n\s*", "", block).splitlines():
-            for part in line.partition(" #")[0].split(" && "):
+            for part in re.sub(r"(^|\s)# .*", "", line).split(" && "):
                 if part.strip():
                     yield part.strip()
 
