@@ -31,13 +31,18 @@ def page_of_all(folder: Path) -> str:
     for name, study in studies.items():
         figures = {kind: f"study/{name}/{kind}.svg" for kind in FIGURES if (folder / name / f"{kind}.svg").is_file()}
         data = OPTIONS.get(specs.load(name).dataset.name, "")
-        command = f"fracbench run --all --benchmark {name}{data} && fracbench study --benchmark {name}"
+        runs = [f"fracbench run --all --benchmark {name}{data}{split}" for split in ("", *_splits(study))]
+        command = " && ".join([*runs, f"fracbench study --benchmark {name}"])
         parts += [
             f"## {TITLES[name]}",
             made_by(command),
             re.sub(r"^#", "##", body(study, figures), flags=re.MULTILINE).strip(),
         ]
     return "\n\n".join(parts) + "\n"
+
+
+def _splits(study: dict[str, Any]) -> list[str]:
+    return [f" --split {split}" for split in study["shifted"]]
 
 
 def _restored(value: Any, key: str = "") -> Any:

@@ -44,7 +44,7 @@ ELSEWHERE = {  # commands, as regular expressions: where they run, or why nowher
     r"fracbench leaderboard.*": "test_browser",
     r"mkdir -p .*|python train.py|fracbench (validate|doctor|run) my-noisy-resnet.*": "test_tutorial",
     r"fracbench (validate|doctor|run) (submissions/)?my-model.*": "test_tutorial, with another name",
-    r"fracbench run --all( --benchmark (smoke|phantom-study-v1))?( --results results)?": "conftest",
+    r"fracbench run --all( --benchmark (smoke|phantom-study-v1))?( --results results)?( --split \S+)?": "conftest",
     r"fracbench run --all( --workers 2| --ray \w+)": "test_spreading",
     r"fracbench verify my-model": "test_verify",
     r"fracbench attack submit mine.npz .*": "test_third_party",
