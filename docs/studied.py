@@ -18,8 +18,7 @@ OPTIONS = {"fracatlas": " --data FracAtlas"}  # what a run of a dataset needs be
 
 def page_of_all(folder: Path) -> str:
     """The answers first, then each study whole; ``folder`` holds one folder a benchmark."""
-    studies = {name: _restored(json.loads((folder / name / "study.json").read_text())) for name in TITLES
-               if (folder / name / "study.json").is_file()}  # fmt: skip
+    studies = {name: _restored(json.loads((folder / name / "study.json").read_text())) for name in TITLES}
     parts = [
         "# Do robust models look at the fracture more? The answer so far",
         "Made by `python docs/generate.py` from the numbers in `docs/study`; how they are found, and what was "
@@ -31,7 +30,8 @@ def page_of_all(folder: Path) -> str:
     for name, study in studies.items():
         figures = {kind: f"study/{name}/{kind}.svg" for kind in FIGURES if (folder / name / f"{kind}.svg").is_file()}
         data = OPTIONS.get(specs.load(name).dataset.name, "")
-        runs = [f"fracbench run --all --benchmark {name}{data}{split}" for split in ("", *_splits(study))]
+        splits = ["", *(f" --split {split}" for split in study["shifted"])]
+        runs = [f"fracbench run --all --benchmark {name}{data}{split}" for split in splits]
         command = " && ".join([*runs, f"fracbench study --benchmark {name}"])
         parts += [
             f"## {TITLES[name]}",
@@ -39,10 +39,6 @@ def page_of_all(folder: Path) -> str:
             re.sub(r"^#", "##", body(study, figures), flags=re.MULTILINE).strip(),
         ]
     return "\n\n".join(parts) + "\n"
-
-
-def _splits(study: dict[str, Any]) -> list[str]:
-    return [f" --split {split}" for split in study["shifted"]]
 
 
 def _restored(value: Any, key: str = "") -> Any:

@@ -15,7 +15,6 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 # each worker has cores of its own, and so have the commands it starts
 os.environ["OMP_NUM_THREADS"] = str(max(1, 2 // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))))
 
-import jaxtyping
 import pytest
 import torch
 from file_server import Server
@@ -68,14 +67,6 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     made = Server()
     yield made
     made.close()
-
-
-@pytest.fixture
-def unchecked_shapes() -> Iterator[None]:
-    """For a test of what the code itself says of tensors of another shape than is annotated."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture
