@@ -9,7 +9,7 @@ import pytest
 import torch
 from analytic import Linear, SmallNet, images, linear_world
 from fracbench.errors import InputError
-from fracbench.models import NonFinite
+from fracbench.models import NonFinite, guard, undisturbed
 from fracbench.robustness import AttackFault, craft, is_random, zero_gradient
 from fracbench.schema import Norm, ThreatModel
 from fracbench.threat import distance, project
@@ -31,6 +31,8 @@ class Rogue:
             return images[:, :, :4]
         if self.how == "raise":
             raise RuntimeError("attack broke")
+        if self.how == "weights":
+            model.network.weight.data.zero_()  # past the count of changes that tensors keep
         if self.how == "far":
             return images + 0.5 * torch.where(labels == 1, -1, 1).view(-1, 1, 1, 1) * model.network.weight.sign()
         return images
@@ -64,6 +66,17 @@ def test_the_model_is_left_as_it_was(how: str) -> None:
     assert model.features[0].weight.grad is None
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
     assert not any(m._forward_hooks or m._backward_hooks for m in model.modules())
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_an_attack_that_overwrites_weights_breaks_nothing(within: bool) -> None:
+    model, x, labels, margin = linear_world()
+    guarded, weight = guard(model, x.shape[-1]), model.weight.clone()
+    for _ in range(2):
+        with undisturbed(guarded) if within else nullcontext():
+            crafted = craft(guarded, Rogue("weights"), x, labels, LINF, rng())
+            assert torch.equal(model.weight, weight)
+        assert torch.equal(crafted.robust, margin > 0), "the referee asks the model that was given"
 
 
 def test_same_seed_same_attempts_and_global_generator_untouched() -> None:
@@ -133,8 +146,6 @@ def test_a_model_that_breaks_the_contract_is_refused(network, says: str) -> None
 
 
 def test_one_logit_is_wrapped_symmetrically() -> None:
-    from fracbench.models import guard
-
     wrapped = guard(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(256, 1)), 16)
     logits = wrapped(images(3))
     assert logits.shape == (3, 2) and torch.allclose(logits[:, 0], -logits[:, 1])
@@ -150,8 +161,6 @@ def test_projection_is_inside_and_keeps_what_is_inside() -> None:
 
 
 def test_micro_batches_change_neither_gradients_nor_the_count_of_predictions() -> None:
-    from fracbench.models import guard
-
     network, x = SmallNet().eval(), images(10)
     x1, x2 = x.clone().requires_grad_(), x.clone().requires_grad_()
     (whole,) = torch.autograd.grad(guard(network, 16)(x1)[:, 1].sum(), x1)

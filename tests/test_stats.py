@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from fracbench import stats
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm, t
 
 RNG = np.random.default_rng(0)
 
@@ -17,6 +17,17 @@ def test_few_successes_get_wilson_interval(successes: int, n: int) -> None:
     theirs = binomtest(successes, n).proportion_ci(0.95, method="wilson")
     assert (ours["low"], ours["high"]) == pytest.approx((theirs.low, theirs.high))
     assert ours["value"] == successes / n and ours["n"] == n
+
+
+def test_an_interval_is_nowhere_within_wilsons_at_as_many_images_as_groups_are_worth() -> None:
+    # groups of one image are worth as many; of copies, as many as there are groups
+    for copies in (1, 3):
+        values, groups = np.repeat([1.0] * 6 + [0.0] * 34, copies), np.repeat(range(40), copies)
+        worth = 39 * (norm.ppf(0.975) / t.ppf(0.975, 39)) ** 2
+        low, high = stats.wilson(0.15, worth, 0.95)
+        ours = stats.proportion(values, groups)
+        assert ours["low"] <= low + 1e-12 and ours["high"] >= high - 1e-12
+        assert ours["high"] == pytest.approx(high), "a bootstrap of six successes ends sooner"
 
 
 def test_wilson_counts_groups_not_images() -> None:

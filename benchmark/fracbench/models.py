@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -228,14 +229,21 @@ def guard(
     return Guarded(network, micro_batch, quick)
 
 
+# of each model that must be left as it was, its weights and buffers: to copy them takes longer than to compare them
+_copies: WeakKeyDictionary[nn.Module, list[tuple[Tensor, Tensor]]] = WeakKeyDictionary()
+
+
 @contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
     """Evaluation mode without parameter gradients inside.
 
-    After it weights, buffers, mode, gradients and hooks are as before, also after an error.
+    After it weights, buffers, mode, gradients and hooks are as before, also after an error. Inside another one of the
+    same model, weights and buffers are those that the outer one found, whose copies serve both.
     """
     modules, parameters = list(model.modules()), list(model.parameters())  # to walk through them takes a while
-    state = [(tensor, tensor.detach().clone()) for tensor in (*parameters, *model.buffers())]
+    outermost = model not in _copies
+    if outermost:
+        _copies[model] = [(tensor, tensor.detach().clone()) for tensor in (*parameters, *model.buffers())]
     modes = [(module, module.training) for module in modules]
     wanted = [(parameter, parameter.requires_grad, parameter.grad) for parameter in parameters]
     hooks = [
@@ -251,7 +259,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
-        for tensor, before in state:
+        for tensor, before in _copies.pop(model) if outermost else _copies[model]:
             if not torch.equal(tensor, before):
                 tensor.data.copy_(before)
         for parameter, requires_grad, grad in wanted:

@@ -121,12 +121,13 @@ def evaluate_model(
         bench.release()
         hand_back_freed_memory()
 
-    for batch in range(len(job.batches)):
-        run(job.cells(batch))
-    asking = asking_of(collected, job, random, progress)
-    if asking:
+    with undisturbed(model):  # so that its weights are copied once
         for batch in range(len(job.batches)):
-            run(job.answering(batch))
+            run(job.cells(batch))
+        asking = asking_of(collected, job, random, progress)
+        if asking:
+            for batch in range(len(job.batches)):
+                run(job.answering(batch))
     outcome = outcome_of(collected, job, [*job.attacks, *([ADAPTIVE] if asking else [])], random)
     tell_blank(outcome.tables, progress)
     return outcome

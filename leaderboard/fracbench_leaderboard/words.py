@@ -28,7 +28,7 @@ RANKING = """
   numbers; there is no line where one entry is that. A **blind map** is one that
   looks at no model; **reader** is a second annotator, or the annotation with its tolerance.
 - Intervals are 95 % (97.5 % for the two factors, so that the interval of their product holds at 95 %), by
-  bootstrap over patients or groups (Wilson's where successes, failures or groups are few).
+  bootstrap over patients or groups, never within Wilson's (his alone where successes, failures or groups are few).
 """
 
 ROBUSTNESS = """
