@@ -29,6 +29,7 @@ API = {  # what may be imported and is kept
     "fracbench.alignment": ("score",),
     "fracbench.testing": ("check_model", "check_attack", "check_explainer", "check_metric", "check_dataset"),
 }  # fmt: skip
+LEFT_OUT = "*Left out* is what a key that is not there counts as; where that is empty, as nothing, or as its meaning says."
 KINDS = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false", "array": "list",
          "object": "mapping"}  # fmt: skip
 
@@ -40,6 +41,7 @@ def submission_format() -> str:
         "What `submissions/NAME/submission.yaml` may say; made from the schema by `python docs/generate.py`. "
         "`fracbench init` writes one to fill in, with a JSON Schema beside it by which an editor completes and checks "
         "it; `fracbench validate` names each fault with its line. [How to submit a model](submit.md).",
+        LEFT_OUT,
         *_tables(Submission),
     ]
     return "\n\n".join(parts) + "\n"
@@ -51,6 +53,7 @@ def benchmark_format() -> str:
         "# Benchmark files",
         "A benchmark is one YAML file of the package (`benchmark/fracbench/specs`), and a submission can change none "
         "of it. Made from the schema by `python docs/generate.py`.",
+        LEFT_OUT,
         "## Those that ship",
         _table(("benchmark", "images", "side", "threat", "attacks", "explainers"), (
             (f"`{spec.name}`", f"{_count(spec.images.fractured)} + {_count(spec.images.normal)} of {spec.dataset.name}",

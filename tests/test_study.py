@@ -234,6 +234,25 @@ def test_controls_stand_beside_the_standard_model_and_not_among_entries() -> Non
     assert "cheater" not in {of["name"] for of in found["entries"]}
 
 
+def test_a_change_is_told_again_with_other_trainings_in_place_of_the_standard_ones() -> None:
+    def longer(place: int, recipe: str = "longer", **facts: Any) -> Studied:
+        seen = {"architecture": f"net{place}", "level": 0.35 + place / 50, **facts}
+        return model(f"{recipe}-{place}", recipe, **seen)
+
+    models = [*twins(0.1), *(longer(place) for place in range(3)), longer(0, "alone")]
+    models += [
+        of for place in (0, 1) for of in (longer(place, "cheats", control=True), longer(place, "trades", threat="l2 1"))
+    ]
+    found = answer(SPEC, models)
+    assert list(found["against"]) == ["longer"], "no recipe of one model, no control, none with attacks"
+    told = found["against"]["longer"]
+    assert set(told) == set(ATTACKS) and all(of["pairs"] == 3 for of in told.values())
+    assert told["clean"]["value"] == pytest.approx(0.05, abs=0.01), "a tenth to the standard ones, half to these"
+    assert found["primary"]["value"] == pytest.approx(0.1, abs=0.01)
+    assert any("`longer` in place of the standard twins" in line for line in sentences(found))
+    assert "less longer instead, under" in page(found, "x")
+
+
 def test_a_page_and_figures_say_what_was_found() -> None:
     late = replace(model("late", architecture="late"), plan=None)
     models = [*twins(0.1), model("half", "pgd-at", "linf 0.25/255", architecture="net0"), late]

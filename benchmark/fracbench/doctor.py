@@ -217,9 +217,8 @@ class Doctor:
         image = max(0, peak - before) / n
         there = torch.cuda.mem_get_info()[1] if cuda else psutil.virtual_memory().total
         whole = self.model.micro_batch * image
-        said = (
-            f"about {image / 2**20:.0f} MiB an image, {whole / 2**30:.1f} GiB a micro-batch of {self.model.micro_batch}"
-        )
+        batch = f"{whole / 2**30:.1f} GiB" if whole >= 2**30 else f"{whole / 2**20:.0f} MiB"
+        said = f"about {image / 2**20:.1f} MiB an image, {batch} a micro-batch of {self.model.micro_batch}"
         if whole > 0.8 * there:
             yield Finding("warn", "memory", f"{said}, of {there / 2**30:.0f} here: micro-batches will be halved")
         else:

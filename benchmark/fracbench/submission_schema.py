@@ -126,7 +126,9 @@ class Submission(_Written):
     training: Training = Field(description="What it was trained on, and how.")
     control: Annotated[bool, Strict()] = Field(default=False, description="true for an entry that is there to lose.")
     reported: Annotated[dict[Words, Number], Field(max_length=100)] = Field(
-        default={}, description="Numbers published elsewhere; shown beside the measured ones, never instead."
+        default={},
+        description="Numbers published elsewhere, such as {AutoAttack at 1/255: 0.61}; shown beside the measured ones, "
+        "never instead.",
     )
     links: tuple[Annotated[str, Field(pattern=LINK_PATTERN)], ...] = Field(
         default=(), max_length=20, description="Papers and code: http or https addresses."

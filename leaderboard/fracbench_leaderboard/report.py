@@ -70,7 +70,8 @@ def named(row: Mapping[str, Any]) -> str:
     why = ["control"] if row["control"] else []
     why += ["self-reported"] if row.get("self_reported") else []
     why += ["not ranked"] if row["rank"] is None else []
-    why += ["flagged"] if any(not flag["answered"] for flag in row["flags"]) else []
+    answered = [flag["answered"] for flag in row["flags"]]
+    why += [] if not answered else ["flag answered"] if all(answered) else ["flagged"]
     return row["submission"] + (f" ({', '.join(why)})" if why else "")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from fracbench.study.protocols import (
     worst,
 )
 from fracbench.study.relations import relations
-from fracbench.study.studied import Studied
+from fracbench.study.studied import CLEAN, Studied
 from fracbench.study.twins import Pair, families, pairs, series, words_of
 from fracbench.subgroups import lesion_thirds
 from fracbench.ties import adjusted
@@ -68,6 +68,7 @@ def answer(
         "across": across(spec, entries, plan),
         "dose": [[dose(epsilon, model, plan) for epsilon, model in of] for of in doses],
         "beside": beside(models, twins, plan),
+        "against": against(models, twins, {CLEAN: asked, **attacked}, plan),
         "blind": blind(entries, plan.metric),
     }  # fmt: skip
 
@@ -157,20 +158,45 @@ def beside(models: Sequence[Studied], twins: Sequence[Pair], plan: StudyPlan) ->
     Such as models built to look elsewhere, models shown the mask, and models trained for longer without attacks, which
     tell length from robustness: ``twin`` is what the adversarial twin has more than the model, None without one.
     """
-    paired = {model.name for pair in twins for model in (pair.standard, pair.adversarial)}
-    robust = {pair.standard.name: pair.adversarial for pair in twins}
     asked = Asked(plan.panel, plan.metric)
     found = []
+    for pair, twin in _others(models, twins, plan):
+        model = pair.adversarial
+        more = within(replace(pair, standard=model, adversarial=twin), asked) if twin else None
+        facts = {"recipe": model.training["recipe"], "clean": clean_accuracy(model), "robust": worst(model)}
+        found.append(within(pair, asked) | facts | {"name": model.name, "calibrated": calibrated(model), "twin": more})
+    return found
+
+
+def _others(models: Sequence[Studied], twins: Sequence[Pair], plan: StudyPlan) -> Iterator[tuple[Pair, Studied | None]]:
+    """Each standard model with another training in the adversarial one's place, and that one where there is one."""
+    paired = {model.name for pair in twins for model in (pair.standard, pair.adversarial)}
+    robust = {pair.standard.name: pair.adversarial for pair in twins}
     for (_, seed), family in families(models, controls=True).items():
         plain = [of for of in family if of.training["recipe"] == plan.standard and not of.row["control"]]
         for model in family if len(plain) == 1 else ():
             if model.name not in paired | {plain[0].name}:
-                words, twin = words_of(model), robust.get(plain[0].name)
-                change = within(Pair(words, seed, plain[0], model), asked)
-                more = within(Pair(words, seed, model, twin), asked) if twin else None
-                facts = {"recipe": model.training["recipe"], "clean": clean_accuracy(model), "robust": worst(model)}
-                found.append(change | facts | {"name": model.name, "calibrated": calibrated(model), "twin": more})
-    return found
+                yield Pair(words_of(model), seed, plain[0], model), robust.get(plain[0].name)
+
+
+def against(
+    models: Sequence[Studied], twins: Sequence[Pair], asked: Mapping[str, Asked], plan: StudyPlan
+) -> dict[str, dict[str, Any]]:
+    """Adversarial twins less models trained otherwise, also without attacks, in place of the standard twins.
+
+    By recipe, and by input; of recipes that two twins or more have beside them, controls left out.
+    """
+    by_recipe: dict[str, list[Pair]] = {}
+    for pair, twin in _others(models, twins, plan):
+        other = pair.adversarial
+        recipe = other.training["recipe"]
+        if twin and recipe and not other.threat and not other.row["control"]:
+            by_recipe.setdefault(recipe, []).append(replace(pair, standard=other, adversarial=twin))
+    return {
+        recipe: {name: change(of, what, plan) for name, what in asked.items()}
+        for recipe, of in by_recipe.items()
+        if len(of) > 1
+    }
 
 
 def blind(entries: Iterable[Studied], metric: str) -> dict[str, Any]:

@@ -6,13 +6,25 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fracbench.study.studied import CLEAN
+
 Found = Mapping[str, Any]
 
 
 def sentences(study: Found) -> list[str]:
     """The answer: of training pairs, across models, by the founding protocol and ours, against maps of no model."""
-    said = [of_pairs(study), across_words(ours_of(study), study["plan"]["level"]), founding(study)]
+    said = [of_pairs(study), *against_others(study)]
+    said += [across_words(ours_of(study), study["plan"]["level"]), founding(study)]
     return said + ([against_blind(study)] if blind_of(study) and study["primary"]["pairs"] else [])
+
+
+def against_others(study: Found) -> list[str]:
+    """What is left of the change where the standard half was trained otherwise, such as for as long."""
+    return [
+        f"With `{recipe}` in place of the standard twins, which was not registered, the change is "
+        f"{change(of[CLEAN])} ({pairs_words(of[CLEAN])})."
+        for recipe, of in study["against"].items()
+    ]
 
 
 def blind_of(study: Found) -> dict[str, Found]:
@@ -118,6 +130,11 @@ def of_the_panel(study: Found) -> dict[str, Found]:
         | {f"panel, {name} fractures": of for name, of in study["by_lesion_size"].items()}
         | {f"panel, {name} split": of for name, of in study["shifted"].items()}
         | {"the founding study's maps": study["founding_panel"]}
+        | {
+            f"panel, less {recipe} instead" + ("" if name == CLEAN else f", under {name}"): of
+            for recipe, by_input in study["against"].items()
+            for name, of in by_input.items()
+        }
     )
 
 
