@@ -29,7 +29,7 @@ API = {  # what may be imported and is kept
     "fracbench.alignment": ("score",),
     "fracbench.testing": ("check_model", "check_attack", "check_explainer", "check_metric", "check_dataset"),
 }  # fmt: skip
-LEFT_OUT = "*Left out* is what a key that is not there counts as; where that is empty, as nothing, or as its meaning says."
+LEFT_OUT = "*Left out* is what a missing key counts as; where that is empty, as nothing, or as its meaning says."
 KINDS = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false", "array": "list",
          "object": "mapping"}  # fmt: skip
 

@@ -74,7 +74,7 @@ def board(smoke: Path, make_command: Callable[[Path], Command]) -> Iterator[str]
         yield address
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [1280, pytest.param(390, marks=pytest.mark.slow)])
 def test_every_page_opens_at_a_desk_and_on_a_phone(board: str, width: int) -> None:
     """Without an exception, an error on the console, a request to another host, or a page wider than the screen."""
     asked: list[str] = []

@@ -59,9 +59,8 @@ class Collected:
     @classmethod
     def of(cls, results: Mapping[Cell, CellResult], plan: Iterable[Sequence[Cell]]) -> Collected:
         collected = cls()
-        for cells in plan:
-            for cell in cells:
-                collected.add(results[cell])
+        for result in (results[cell] for cells in plan for cell in cells):
+            collected.add(result)
         return collected
 
     def add(self, result: CellResult) -> None:
