@@ -40,12 +40,6 @@ def _cache(factory: pytest.TempPathFactory) -> Path:
     return _shared(factory) / "fracbench-cache"
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """Three for two cores: commands, servers and browsers are waited for, and leave a core with nothing to do."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return cores + cores // 2
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that take a minute come first, so that no worker is left alone with one."""
     items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
