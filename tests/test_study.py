@@ -249,7 +249,7 @@ def test_a_change_is_told_again_with_other_trainings_in_place_of_the_standard_on
     assert set(told) == set(ATTACKS) and all(of["pairs"] == 3 for of in told.values())
     assert told["clean"]["value"] == pytest.approx(0.05, abs=0.01), "a tenth to the standard ones, half to these"
     assert found["primary"]["value"] == pytest.approx(0.1, abs=0.01)
-    assert any("`longer` in place of the standard twins" in line for line in sentences(found))
+    assert any("With longer in place of the standard twins" in line for line in sentences(found))
     assert "less longer instead, under" in page(found, "x")
 
 

@@ -21,7 +21,7 @@ def sentences(study: Found) -> list[str]:
 def against_others(study: Found) -> list[str]:
     """What is left of the change where the standard half was trained otherwise, such as for as long."""
     return [
-        f"With `{recipe}` in place of the standard twins, which was not registered, the change is "
+        f"With {recipe} in place of the standard twins, which was not registered, the change is "
         f"{change(of[CLEAN])} ({pairs_words(of[CLEAN])})."
         for recipe, of in study["against"].items()
     ]
