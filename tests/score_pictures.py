@@ -72,7 +72,7 @@ def case(of: Mapping[str, dict[str, Any]]) -> bytes:
         for condition, margin in (("clean", facts.margin), ("strongest", facts.attacked)):
             if condition == "strongest":
                 added = amplified(take(condition, "perturbation"), FACTOR)
-                shown.append((f"what {facts.attack} adds to each pixel, {FACTOR} times as strong", added))
+                shown.append((f"{facts.attack}: grey is no change, black and white epsilon / {FACTOR} and more", added))
             attributions = take(condition, "attributions", EXPLAINER)
             over = overlay(take(condition, "radiograph"), mask, attributions)
             told = "without an attack" if condition == "clean" else f"under attack: {facts.outcome}"

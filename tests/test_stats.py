@@ -68,6 +68,8 @@ def test_few_groups_never_look_certain() -> None:
 
 def test_nothing_gives_nan_and_not_an_error() -> None:
     assert np.isnan(stats.proportion([], [])["value"]) and stats.proportion([], [])["n"] == 0
+    alone = stats.proportion([np.nan], ["a"])
+    assert np.isnan([alone[key] for key in ("value", "low", "high")]).all() and alone["n"] == 1
     assert np.isnan(stats.auroc([1.0, 2.0], [1, 1]))
 
 

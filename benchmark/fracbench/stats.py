@@ -59,11 +59,11 @@ def proportion(values: ArrayLike, groups: ArrayLike, level: float = 0.95) -> dic
     The wider at either end of a percentile bootstrap clustered by group and of Wilson's interval at the effective
     number of images (Korn & Graubard 1998): a bootstrap of few failures in few groups ends too soon
     (``tests/simulated.py``). Where fewer than five successes, failures or groups are there, Wilson on the number of
-    groups. Without images everything is NaN.
+    groups. Without images, or where a value is NaN, everything is NaN.
     """
     given = np.asarray(values, dtype=float)
-    if len(given) == 0:
-        return {"value": np.nan, "low": np.nan, "high": np.nan, "n": 0}
+    if len(given) == 0 or np.isnan(given).any():
+        return {"value": np.nan, "low": np.nan, "high": np.nan, "n": len(given)}
     mean = float(given.mean())
     n_groups = len(np.unique(np.asarray(groups)))
     if min(given.sum(), (1 - given).sum(), n_groups) < FEW:

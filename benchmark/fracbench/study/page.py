@@ -28,8 +28,8 @@ DOUBTS = (
     "pairs take them as equally unlike, so they speak of these architectures alone.",
     "Raw scores of a coarse map and of a fine one do not compare: changes are within one network, and no sum over "
     "networks is more than their mean.",
-    "An adversarial twin was trained on for longer than its standard twin: where `standard-longer` was evaluated, what "
-    "the attacks add to length is the change with it in place of the standard twins.",
+    "An adversarial twin was trained on for longer than its standard twin: where two pairs or more "
+    "have a `standard-longer`, trained for as many epochs though the kept one may differ, it is told with that too.",
     "What looks at no model can score above chance where fractures lie in the middle.",
     "Where the clean accuracies of a pair differ, alignment may follow accuracy, not robustness: see the two lines "
     "on what training did.",
