@@ -241,9 +241,6 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
     same model, weights and buffers are those that the outer one found, whose copies serve both.
     """
     modules, parameters = list(model.modules()), list(model.parameters())  # to walk through them takes a while
-    outermost = model not in _copies
-    if outermost:
-        _copies[model] = [(tensor, tensor.detach().clone()) for tensor in (*parameters, *model.buffers())]
     modes = [(module, module.training) for module in modules]
     wanted = [(parameter, parameter.requires_grad, parameter.grad) for parameter in parameters]
     hooks = [
@@ -251,15 +248,19 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
         for module in modules
         for name in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     ]
+    outermost = model not in _copies
+    if outermost:  # last, since copies that stay behind would overwrite weights later
+        _copies[model] = [(tensor, tensor.detach().clone()) for tensor in (*parameters, *model.buffers())]
     try:
         model.eval()
         for parameter, _, _ in wanted:
             parameter.requires_grad_(False)
         yield
     finally:
+        state = _copies.pop(model) if outermost else _copies[model]
         for module, training in modes:
             module.training = training
-        for tensor, before in _copies.pop(model) if outermost else _copies[model]:
+        for tensor, before in state:
             if not torch.equal(tensor, before):
                 tensor.data.copy_(before)
         for parameter, requires_grad, grad in wanted:

@@ -79,7 +79,7 @@ def proportion(values: ArrayLike, groups: ArrayLike, level: float = 0.95) -> dic
 
 
 def _effective(sums: NDArray[np.float64], sizes: NDArray[np.float64], level: float) -> float:
-    """Independent images that would tell a share as well as these of a few groups do; infinite where groups agree."""
+    """Independent images that would tell a share as well as these in groups do; a great many where groups agree."""
     n, mean = len(sums), sums.sum() / sizes.sum()
     variance = n / (n - 1) * np.sum((sums - mean * sizes) ** 2) / sizes.sum() ** 2
     upper = 0.5 + level / 2
