@@ -31,8 +31,16 @@ class Rogue:
             return images[:, :, :4]
         if self.how == "raise":
             raise RuntimeError("attack broke")
-        if self.how == "weights":
+        if self.how == "values":
             model.network.weight.data.zero_()  # past the count of changes that tensors keep
+        if self.how == "parameter":
+            model.network.weight = torch.nn.Parameter(torch.zeros_like(model.network.weight))
+        if self.how == "network":
+            model.network = SmallNet().eval()
+        if self.how == "forward":
+            model.network.forward = lambda x: torch.zeros(len(x), 2)
+        if self.how == "hook":
+            model.network._forward_hooks.clear()
         if self.how == "far":
             return images + 0.5 * torch.where(labels == 1, -1, 1).view(-1, 1, 1, 1) * model.network.weight.sign()
         return images
@@ -68,13 +76,18 @@ def test_the_model_is_left_as_it_was(how: str) -> None:
     assert not any(m._forward_hooks or m._backward_hooks for m in model.modules())
 
 
+@pytest.mark.parametrize("how", ["values", "parameter", "network", "forward", "hook"])
 @pytest.mark.parametrize("within", [False, True])
-def test_an_attack_that_overwrites_weights_breaks_nothing(within: bool) -> None:
+def test_an_attack_that_changes_the_model_breaks_nothing(how: str, within: bool) -> None:
     model, x, labels, margin = linear_world()
+    if how == "hook":  # without it, the labels are the other way round
+        model.weight.data.neg_()
+        model.bias = -model.bias
+        model.register_forward_hook(lambda module, given, logits: -logits)
     guarded, weight = guard(model, x.shape[-1]), model.weight.clone()
     for _ in range(2):
         with undisturbed(guarded) if within else nullcontext():
-            crafted = craft(guarded, Rogue("weights"), x, labels, LINF, rng())
+            crafted = craft(guarded, Rogue(how), x, labels, LINF, rng())
             assert torch.equal(model.weight, weight)
         assert torch.equal(crafted.robust, margin > 0), "the referee asks the model that was given"
 

@@ -30,6 +30,17 @@ def test_an_interval_is_nowhere_within_wilsons_at_as_many_images_as_groups_are_w
         assert ours["high"] == pytest.approx(high), "a bootstrap of six successes ends sooner"
 
 
+def test_groups_that_agree_tell_no_more_than_their_images() -> None:
+    # two of one patient, one right and one wrong, of twenty patients: nothing varies between groups
+    ours = stats.proportion([1.0, 0.0] * 20, np.repeat(range(20), 2))
+    assert (ours["low"], ours["high"]) == pytest.approx(stats.wilson(0.5, 40, 0.95))
+
+
+def test_an_interval_holds_its_own_value_at_both_ends() -> None:
+    for n in range(5, 400):
+        assert stats.wilson(1.0, n, 0.95)[1] == 1.0 and stats.wilson(0.0, n, 0.95)[0] == 0.0
+
+
 def test_wilson_counts_groups_not_images() -> None:
     one_each = stats.proportion([0.0] * 10, range(10))
     four_each = stats.proportion([0.0] * 40, np.repeat(range(10), 4))

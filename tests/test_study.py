@@ -235,22 +235,39 @@ def test_controls_stand_beside_the_standard_model_and_not_among_entries() -> Non
 
 
 def test_a_change_is_told_again_with_other_trainings_in_place_of_the_standard_ones() -> None:
-    def longer(place: int, recipe: str = "longer", **facts: Any) -> Studied:
+    def longer(place: int, recipe: str = "standard-longer", **facts: Any) -> Studied:
         seen = {"architecture": f"net{place}", "level": 0.35 + place / 50, **facts}
         return model(f"{recipe}-{place}", recipe, **seen)
 
-    models = [*twins(0.1), *(longer(place) for place in range(3)), longer(0, "alone")]
-    models += [
-        of for place in (0, 1) for of in (longer(place, "cheats", control=True), longer(place, "trades", threat="l2 1"))
-    ]
+    models = [*twins(0.1), *(longer(place) for place in range(3)), longer(0, "corruptions")]
+    for place in (0, 1):
+        models += [longer(place, "cheater", control=True), longer(place, "gradient-penalty", threat="l2 1"),
+                   longer(place, "pgd-at"), longer(place, "<b>any words</b>")]  # fmt: skip
     found = answer(SPEC, models)
-    assert list(found["against"]) == ["longer"], "no recipe of one model, no control, none with attacks"
-    told = found["against"]["longer"]
+    assert list(found["against"]) == ["standard-longer"], "none of one model, control, attacks, or of others' words"
+    told = found["against"]["standard-longer"]
     assert set(told) == set(ATTACKS) and all(of["pairs"] == 3 for of in told.values())
     assert told["clean"]["value"] == pytest.approx(0.05, abs=0.01), "a tenth to the standard ones, half to these"
     assert found["primary"]["value"] == pytest.approx(0.1, abs=0.01)
-    assert any("With longer in place of the standard twins" in line for line in sentences(found))
-    assert "less longer instead, under" in page(found, "x")
+    assert any("With standard-longer in place of the standard twins" in line for line in sentences(found))
+    assert "less standard-longer instead, under" in page(found, "x")
+
+
+def test_of_several_trainings_alike_beside_one_twin_none_is_picked() -> None:
+    several = [model(f"longer-{i}", "standard-longer", architecture="net0") for i in range(3)]
+    found = answer(SPEC, [*twins(0.1), *several])
+    assert not found["against"], "one twin is no two pairs"
+    assert found["unclear"] == [
+        "longer-0, longer-1, longer-2: all standard-longer, and which belongs beside robust-0-0 is not to be told"
+    ]
+    others = [model(f"other-{i}", "standard-longer", architecture=f"net{i}") for i in (1, 2)]
+    assert answer(SPEC, [*twins(0.1), *several, *others])["against"]["standard-longer"]["clean"]["pairs"] == 2
+
+
+def test_trainings_without_maps_are_told_of_in_no_sentence() -> None:
+    mute = [model(f"longer-{i}", "standard-longer", architecture=f"net{i}") for i in (0, 1)]
+    empty = [replace(of, maps=of.maps[of.maps.attack != "clean"]) for of in mute]
+    assert answer(SPEC, [*twins(0.1), *mute])["against"] and not answer(SPEC, [*twins(0.1), *empty])["against"]
 
 
 def test_a_page_and_figures_say_what_was_found() -> None:

@@ -231,23 +231,23 @@ def guard(
 
 # of each model that must be left as it was, its weights and buffers: to copy them takes longer than to compare them
 _copies: WeakKeyDictionary[nn.Module, list[tuple[Tensor, Tensor]]] = WeakKeyDictionary()
+_HELD = ("_parameters", "_buffers", "_modules", "_forward_hooks", "_forward_pre_hooks", "_backward_hooks",
+         "_backward_pre_hooks")  # fmt: skip
 
 
 @contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
     """Evaluation mode without parameter gradients inside.
 
-    After it weights, buffers, mode, gradients and hooks are as before, also after an error. Inside another one of the
-    same model, weights and buffers are those that the outer one found, whose copies serve both.
+    After it modules, weights, buffers, mode, gradients, hooks and ``forward`` are as before, also after an error; what
+    else Python can change about an object is not. Inside another one of the same model, weights and buffers are those
+    that the outer one found, whose copies serve both.
     """
     modules, parameters = list(model.modules()), list(model.parameters())  # to walk through them takes a while
     modes = [(module, module.training) for module in modules]
     wanted = [(parameter, parameter.requires_grad, parameter.grad) for parameter in parameters]
-    hooks = [
-        (getattr(module, name), dict(getattr(module, name)))
-        for module in modules
-        for name in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    ]
+    held = [(of, dict(of)) for module in modules for name in _HELD if isinstance(of := getattr(module, name), dict)]
+    forwards = [(vars(module), vars(module).get("forward")) for module in modules]
     outermost = model not in _copies
     if outermost:  # last, since copies that stay behind would overwrite weights later
         _copies[model] = [(tensor, tensor.detach().clone()) for tensor in (*parameters, *model.buffers())]
@@ -258,6 +258,14 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         state = _copies.pop(model) if outermost else _copies[model]
+        for live, kept in held:
+            if live.keys() != kept.keys() or any(live[key] is not of for key, of in kept.items()):
+                live.clear()
+                live.update(kept)
+        for of, forward in forwards:
+            if of.get("forward") is not forward:
+                of.pop("forward")
+                of.update({"forward": forward} if forward is not None else {})
         for module, training in modes:
             module.training = training
         for tensor, before in state:
@@ -266,9 +274,6 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
         for parameter, requires_grad, grad in wanted:
             parameter.requires_grad_(requires_grad)
             parameter.grad = grad
-        for live, kept in hooks:
-            for key in [key for key in live if key not in kept]:
-                del live[key]
 
 
 @contextmanager

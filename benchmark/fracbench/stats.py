@@ -10,7 +10,7 @@ from scipy.special import ndtri, stdtrit
 
 DRAWS = 10_000
 TOGETHER = 2**18  # numbers at once, so that memory does not grow with the groups
-TINY = 1e-12  # variance of a share below which groups agree
+TINY = 1e-12  # variance of a share, so that groups that agree are worth as many images as there are
 FEW = 5  # successes, failures or groups below which a bootstrap says too little
 
 
@@ -50,7 +50,8 @@ def wilson(mean: float, n: float, level: float) -> tuple[float, float]:
     z = ndtri(0.5 + level / 2)
     centre = (mean + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(mean * (1 - mean) / n + z**2 / (4 * n**2))
-    return float(max(0.0, centre - half)), float(min(1.0, centre + half))
+    # rounded, the end at a share of 0 or 1 would lie beside it
+    return float(min(mean, max(0.0, centre - half))), float(max(mean, min(1.0, centre + half)))
 
 
 def proportion(values: ArrayLike, groups: ArrayLike, level: float = 0.95) -> dict[str, float | int]:
@@ -79,11 +80,12 @@ def proportion(values: ArrayLike, groups: ArrayLike, level: float = 0.95) -> dic
 
 
 def _effective(sums: NDArray[np.float64], sizes: NDArray[np.float64], level: float) -> float:
-    """Independent images that would tell a share as well as these in groups do; a great many where groups agree."""
+    """Independent images that would tell a share as well as these in groups do, but no more than there are."""
     n, mean = len(sums), sums.sum() / sizes.sum()
     variance = n / (n - 1) * np.sum((sums - mean * sizes) ** 2) / sizes.sum() ** 2
     upper = 0.5 + level / 2
-    return float(mean * (1 - mean) / max(variance, TINY) * (ndtri(upper) / stdtrit(n - 1, upper)) ** 2)
+    worth = mean * (1 - mean) / max(variance, TINY) * (ndtri(upper) / stdtrit(n - 1, upper)) ** 2
+    return float(min(worth, sizes.sum()))
 
 
 def ratio(

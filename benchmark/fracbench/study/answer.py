@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fracbench import recipes
 from fracbench.benchmark_schema import BenchmarkSpec, StudyPlan
 from fracbench.map_kinds import map_kind
 from fracbench.study.effects import Asked, together, within
@@ -47,12 +48,13 @@ def answer(
     attacked = {ref.name: replace(asked, attack=ref.name) for ref in spec.attacks}
     moved = {split: pairs(of, plan) for split, of in (shifted or {}).items()}
     doses = series(entries, plan, spec.threat.norm)
+    instead, doubtful = in_place(models, twins, plan)
     return {
         "benchmark": spec.name,
         "plan": plan.model_dump(mode="json"),
         "entries": [entry(model) for model in entries],
         "registered_after": [of.name for of in entries if of.plan != plan.model_dump(mode="json")],
-        "unclear": [*unclear, *(line for of in moved.values() for line in of[1])],
+        "unclear": [*unclear, *doubtful, *(line for of in moved.values() for line in of[1])],
         "primary": change(twins, asked, plan),
         "unseen": change([of for of in twins if of.seed not in plan.seen_seeds], asked, plan),
         "by_explainer": corrected(by_explainer(spec, twins, plan)),
@@ -68,7 +70,7 @@ def answer(
         "across": across(spec, entries, plan),
         "dose": [[dose(epsilon, model, plan) for epsilon, model in of] for of in doses],
         "beside": beside(models, twins, plan),
-        "against": against(models, twins, {CLEAN: asked, **attacked}, plan),
+        "against": against(instead, {CLEAN: asked, **attacked}, plan),
         "blind": blind(entries, plan.metric),
     }  # fmt: skip
 
@@ -179,24 +181,38 @@ def _others(models: Sequence[Studied], twins: Sequence[Pair], plan: StudyPlan) -
                 yield Pair(words_of(model), seed, plain[0], model), robust.get(plain[0].name)
 
 
-def against(
-    models: Sequence[Studied], twins: Sequence[Pair], asked: Mapping[str, Asked], plan: StudyPlan
-) -> dict[str, dict[str, Any]]:
-    """Adversarial twins less models trained otherwise, also without attacks, in place of the standard twins.
+def in_place(
+    models: Sequence[Studied], twins: Sequence[Pair], plan: StudyPlan
+) -> tuple[dict[str, list[Pair]], list[str]]:
+    """By recipe, adversarial twins with a model of it, trained without attacks, in the standard one's place.
 
-    By recipe, and by input; of recipes that two twins or more have beside them, controls left out.
+    Of recipes that this package knows, since others are any words, and without controls; and a line for each twin that
+    several models of one recipe stand beside.
     """
-    by_recipe: dict[str, list[Pair]] = {}
+    unattacked = {name for name in recipes.names() if recipes.load(name).threat is None}
+    by_twin: dict[tuple[str, str], list[Pair]] = {}
     for pair, twin in _others(models, twins, plan):
         other = pair.adversarial
         recipe = other.training["recipe"]
-        if twin and recipe and not other.threat and not other.row["control"]:
-            by_recipe.setdefault(recipe, []).append(replace(pair, standard=other, adversarial=twin))
-    return {
-        recipe: {name: change(of, what, plan) for name, what in asked.items()}
-        for recipe, of in by_recipe.items()
-        if len(of) > 1
-    }
+        if twin and recipe in unattacked and not other.threat and not other.row["control"]:
+            by_twin.setdefault((recipe, twin.name), []).append(replace(pair, standard=other, adversarial=twin))
+    found: dict[str, list[Pair]] = {}
+    unclear = []
+    for (recipe, twin_name), of in by_twin.items():
+        if len(of) == 1:
+            found.setdefault(recipe, []).extend(of)
+        else:
+            names = ", ".join(pair.standard.name for pair in of)
+            unclear.append(f"{names}: all {recipe}, and which belongs beside {twin_name} is not to be told")
+    return found, unclear
+
+
+def against(
+    instead: Mapping[str, Sequence[Pair]], asked: Mapping[str, Asked], plan: StudyPlan
+) -> dict[str, dict[str, Any]]:
+    """What changes by recipe, and by input, for recipes that two twins or more have beside them on clean images."""
+    found = {recipe: {name: change(of, what, plan) for name, what in asked.items()} for recipe, of in instead.items()}
+    return {recipe: of for recipe, of in found.items() if of[CLEAN]["pairs"] > 1}
 
 
 def blind(entries: Iterable[Studied], metric: str) -> dict[str, Any]:
