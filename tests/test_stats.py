@@ -31,9 +31,18 @@ def test_an_interval_is_nowhere_within_wilsons_at_as_many_images_as_groups_are_w
 
 
 def test_groups_that_agree_tell_no_more_than_their_images() -> None:
+    few = (norm.ppf(0.975) / t.ppf(0.975, 19)) ** 2
     # two of one patient, one right and one wrong, of twenty patients: nothing varies between groups
     ours = stats.proportion([1.0, 0.0] * 20, np.repeat(range(20), 2))
-    assert (ours["low"], ours["high"]) == pytest.approx(stats.wilson(0.5, 40, 0.95))
+    assert (ours["low"], ours["high"]) == pytest.approx(stats.wilson(0.5, 39 * few, 0.95))
+    ours = stats.proportion([0.5] * 40, np.repeat(range(20), 2))  # nor between images
+    assert (ours["low"], ours["high"]) == pytest.approx(stats.wilson(0.5, 20 * few, 0.95))
+
+
+def test_shares_that_vary_less_than_right_and_wrong_have_narrower_intervals() -> None:
+    shares, rights = np.tile([0.25, 0.75], 30), np.tile([0.0, 1.0], 30)
+    (half, whole) = (of["high"] - of["low"] for of in (stats.proportion(of, range(60)) for of in (shares, rights)))
+    assert half == pytest.approx(whole / 2, rel=0.05)
 
 
 def test_an_interval_holds_its_own_value_at_both_ends() -> None:

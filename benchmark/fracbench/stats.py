@@ -10,7 +10,7 @@ from scipy.special import ndtri, stdtrit
 
 DRAWS = 10_000
 TOGETHER = 2**18  # numbers at once, so that memory does not grow with the groups
-TINY = 1e-12  # variance of a share, so that groups that agree are worth as many images as there are
+TINY = 1e-12  # variance of a share below which all images agree
 FEW = 5  # successes, failures or groups below which a bootstrap says too little
 
 
@@ -74,18 +74,25 @@ def proportion(values: ArrayLike, groups: ArrayLike, level: float = 0.95) -> dic
         sums, sizes = (_per_group(v, index, counts.shape[1]) for v in (given, np.ones_like(given)))
         means = summed(counts, sums) / summed(counts, sizes)
         drawn = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-        by_score = wilson(mean, _effective(sums, sizes, level), level)
+        by_score = wilson(mean, _effective(given, sums, sizes, level), level)
         low, high = float(min(drawn[0], by_score[0])), float(max(drawn[1], by_score[1]))
     return {"value": mean, "low": low, "high": high, "n": len(given)}
 
 
-def _effective(sums: NDArray[np.float64], sizes: NDArray[np.float64], level: float) -> float:
-    """Independent images that would tell a share as well as these in groups do, but no more than there are."""
-    n, mean = len(sums), sums.sum() / sizes.sum()
-    variance = n / (n - 1) * np.sum((sums - mean * sizes) ** 2) / sizes.sum() ** 2
+def _effective(
+    given: NDArray[np.float64], sums: NDArray[np.float64], sizes: NDArray[np.float64], level: float
+) -> float:
+    """Independent images, right or wrong, that would tell a share as well as these images in groups do.
+
+    Groups that agree with each other more than their images do tell no more than if no image had a group; images that
+    all agree on a share, no more than a group each.
+    """
+    n, mean = len(sums), given.mean()
+    between = n / (n - 1) * np.sum((sums - mean * sizes) ** 2) / len(given) ** 2
+    variance = max(between, given.var(ddof=1) / len(given))
     upper = 0.5 + level / 2
-    worth = mean * (1 - mean) / max(variance, TINY) * (ndtri(upper) / stdtrit(n - 1, upper)) ** 2
-    return float(min(worth, sizes.sum()))
+    worth = mean * (1 - mean) / variance if variance > TINY else n
+    return float(worth * (ndtri(upper) / stdtrit(n - 1, upper)) ** 2)
 
 
 def ratio(

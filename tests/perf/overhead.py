@@ -1,17 +1,17 @@
 """Seconds of a run against a bare loop of the same passes: ``python tests/perf/overhead.py NAME [--benchmark ...]``.
 
 The run computes every cell of one submission into an empty folder and writes its summary, in this process. The calls
-that reach its network are counted (images, with or without a gradient), and its rival sends as many images through the
-same network, the quick one where there is one, in loops of the micro-batch: forward, or forward and back to the image.
-``by call`` replays the very calls instead, which are smaller where few images are left. Runs and loops take turns;
-times are told, nothing is asserted.
+that reach its network are counted: images, with or without a gradient, and whether the folded copy answered or the
+network whose layers an explainer needs. The rival sends as many images through the same of the two in loops of the
+micro-batch: forward, or forward and back to the image. ``by call`` replays the very calls instead, which are smaller
+where few images are left. Runs and loops take turns; times are told, nothing is asserted.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -29,21 +29,22 @@ from fracbench.tasks import Task
 from torch import Tensor, nn
 from whole_run import whole_run
 
-Call = tuple[int, bool]  # images of a call, and whether a gradient is taken
+Call = tuple[int, bool, bool]  # images of a call, whether a gradient is taken, and whether of the folded copy
 
 
 class Calls(Silent):
     """Every call of a network, by the kind of cell that makes it."""
 
-    def __init__(self, *networks: nn.Module | None) -> None:
-        self.kind, self.by_kind = "before", defaultdict[str, list[Call]](list)
-        self.hooks = [of.register_forward_pre_hook(self._called) for of in networks if of is not None]
+    def __init__(self, network: nn.Module, quick: nn.Module | None) -> None:
+        self.kind, self.by_kind, self.quick = "before", defaultdict[str, list[Call]](list), quick
+        self.hooks = [of.register_forward_pre_hook(self._called) for of in (network, quick) if of is not None]
 
     def begins(self, cell: Cell, seconds: float) -> None:
         self.kind = f"{cell.kind} {cell.explainer}".strip()
 
-    def _called(self, _: nn.Module, given: tuple[Tensor, ...]) -> None:
-        self.by_kind[self.kind].append((len(given[0]), torch.is_grad_enabled() and given[0].requires_grad))
+    def _called(self, network: nn.Module, given: tuple[Tensor, ...]) -> None:
+        gradient = torch.is_grad_enabled() and given[0].requires_grad
+        self.by_kind[self.kind].append((len(given[0]), gradient, network is self.quick))
 
 
 def run(task: Task, model: Guarded, progress: Silent) -> tuple[float, list[dict[str, Any]], dict[str, int]]:
@@ -56,10 +57,10 @@ def run(task: Task, model: Guarded, progress: Silent) -> tuple[float, list[dict[
 def loop(model: Guarded, calls: Iterable[Call], side: int, device: str) -> float:
     """Seconds of these calls of the bare network on images that are already there."""
     images = torch.rand(model.micro_batch, 1, side, side, device=device)
-    network = model.quick or model.network
     with undisturbed(model):
         start = time.perf_counter()
-        for n, gradient in calls:
+        for n, gradient, quick in calls:
+            network = model.quick if quick and model.quick else model.network
             given = images[:n].detach().requires_grad_(gradient)
             with torch.set_grad_enabled(gradient):
                 logits = network(given)
@@ -72,8 +73,10 @@ def loop(model: Guarded, calls: Iterable[Call], side: int, device: str) -> float
 
 def full(calls: Iterable[Call], size: int) -> list[Call]:
     """As many images in calls of ``size``."""
-    images = {gradient: sum(n for n, of in calls if of == gradient) for gradient in (False, True)}
-    return [(min(size, n - at), gradient) for gradient, n in images.items() for at in range(0, n, size)]
+    images = Counter[tuple[bool, bool]]()
+    for n, *way in calls:
+        images[way[0], way[1]] += n
+    return [(min(size, n - at), *way) for way, n in images.items() for at in range(0, n, size)]
 
 
 def main() -> None:
@@ -118,7 +121,7 @@ def main() -> None:
     for kind, seconds in sorted(spent.items(), key=lambda of: -of[1]):
         made = calls.by_kind.get(kind, [])
         bare = loop(model, made, job.spec.image_size, device)
-        sent = [sum(n for n, of in made if of == gradient) for gradient in (False, True)]
+        sent = [sum(n for n, of, _ in made if of == gradient) for gradient in (False, True)]
         print(f"{kind:<32}{seconds:>9.2f}{bare:>9.2f}{len(made):>8}{sent[0]:>9}{sent[1]:>9}")
         kinds[kind] = {"seconds": seconds, "by call": bare, "calls": len(made), "images": sent}
     print(f"{'all cells':<32}{sum(spent.values()):>9.2f}; what is between them, tables and summary: "
