@@ -6,10 +6,11 @@ import pytest
 import torch
 from fracbench import alignment, folding, registry, specs
 from fracbench.folding import folded
-from fracbench.models import Guarded, guard, undisturbed
+from fracbench.models import Guarded, guard
 from fracbench.resolving import resolve
 from fracbench.runner import evaluate_model
 from fracbench.submissions import default_dir, load_model, survey
+from fracbench.undisturbed import undisturbed
 from torch import Tensor, nn
 
 

@@ -9,10 +9,11 @@ import pytest
 import torch
 from analytic import Linear, SmallNet, images, linear_world
 from fracbench.errors import InputError
-from fracbench.models import NonFinite, guard, undisturbed
+from fracbench.models import NonFinite, guard
 from fracbench.robustness import AttackFault, craft, is_random, zero_gradient
 from fracbench.schema import Norm, ThreatModel
 from fracbench.threat import distance, project
+from fracbench.undisturbed import undisturbed
 from test_attacks import ADVERSARIAL, LINF, WHITE_BOX, build, knows, rng
 
 
@@ -39,8 +40,15 @@ class Rogue:
             model.network = SmallNet().eval()
         if self.how == "forward":
             model.network.forward = lambda x: torch.zeros(len(x), 2)
+        if self.how == "no forward":
+            vars(model.network).pop("forward", None)
         if self.how == "hook":
-            model.network._forward_hooks.clear()
+            for name in ("_forward_hooks", "_forward_hooks_with_kwargs"):
+                getattr(model.network, name).clear()
+        if self.how == "precision":
+            model.double()
+        if self.how == "weight's shape":
+            model.network.weight.data = torch.zeros(1)
         if self.how == "far":
             return images + 0.5 * torch.where(labels == 1, -1, 1).view(-1, 1, 1, 1) * model.network.weight.sign()
         return images
@@ -76,14 +84,18 @@ def test_the_model_is_left_as_it_was(how: str) -> None:
     assert not any(m._forward_hooks or m._backward_hooks for m in model.modules())
 
 
-@pytest.mark.parametrize("how", ["values", "parameter", "network", "forward", "hook"])
+@pytest.mark.parametrize(
+    "how", ["values", "parameter", "network", "forward", "no forward", "hook", "precision", "weight's shape"]
+)
 @pytest.mark.parametrize("within", [False, True])
 def test_an_attack_that_changes_the_model_breaks_nothing(how: str, within: bool) -> None:
     model, x, labels, margin = linear_world()
     if how == "hook":  # without it, the labels are the other way round
         model.weight.data.neg_()
         model.bias = -model.bias
-        model.register_forward_hook(lambda module, given, logits: -logits)
+        model.register_forward_hook(lambda module, given, named, logits: -logits, with_kwargs=True)
+    if how == "no forward":
+        model.forward = model.forward
     guarded, weight = guard(model, x.shape[-1]), model.weight.clone()
     for _ in range(2):
         with undisturbed(guarded) if within else nullcontext():

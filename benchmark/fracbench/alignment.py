@@ -19,11 +19,12 @@ from fracbench import registry
 from fracbench.contracts import SIGNS, AlignmentMetric, Explainer, MarginModel
 from fracbench.errors import InputError
 from fracbench.instances import instance_scores
-from fracbench.models import Guarded, out_of_place, undisturbed
+from fracbench.models import Guarded
 from fracbench.order import Order
 from fracbench.schema import INSTANCES, Backend, PluginRef
 from fracbench.scorable import check_backend, check_maps, check_masks, check_near
 from fracbench.tensors import Attributions, Images, Maps, Masks, Scores
+from fracbench.undisturbed import out_of_place, undisturbed
 
 METRICS = (
     "pointing_game",

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from fracbench.contracts import Attack, MarginModel, label_margin
 from fracbench.flags import CHANGE
-from fracbench.models import Guarded, undisturbed
+from fracbench.models import Guarded
 from fracbench.robustness import craft, margins
 from fracbench.schema import Norm, ThreatModel, grey_epsilon
 from fracbench.tensors import Images, Labels
 from fracbench.threat import project
+from fracbench.undisturbed import undisturbed
 
 IMAGES = 16  # the first of a batch
 HALVINGS = 20  # of a way: its ends then differ by a millionth

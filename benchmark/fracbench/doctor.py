@@ -21,10 +21,11 @@ from fracbench.data import choose, load
 from fracbench.errors import InputError, Unsupported
 from fracbench.flags import BLIND_SHARE, FLAG_TEXT, shown_by
 from fracbench.inside import prepared, timed
-from fracbench.models import Guarded, OneLogit, undisturbed
+from fracbench.models import Guarded, OneLogit
 from fracbench.robustness import is_random, zero_gradient
 from fracbench.tasks import Task
 from fracbench.tensors import Images, Labels
+from fracbench.undisturbed import undisturbed
 
 TRAINING_IMAGES = 64  # half of each class
 FEW = 8

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fracbench.models import Guarded, undisturbed
+from fracbench.models import Guarded
 from fracbench.schema import FAITHFULNESS
 from fracbench.tensors import Images, Maps, Masks, Scores
+from fracbench.undisturbed import undisturbed
 
 FLIPS, MOST_FLIPS = 32, 256  # steps in which a map's pixels are flipped: about so many, and at most
 

@@ -19,11 +19,12 @@ from fracbench.cell_store import CellResult, Unwritable
 from fracbench.cells import compute, patience
 from fracbench.environment import prepare
 from fracbench.errors import InputError
-from fracbench.models import Guarded, undisturbed
+from fracbench.models import Guarded
 from fracbench.plan import Cell
 from fracbench.runner import Outcome, check_networks, evaluate_model, probe_random
 from fracbench.tasks import Task
 from fracbench.third_party import Sent
+from fracbench.undisturbed import undisturbed
 
 if TYPE_CHECKING:
     from fracbench.verify import Verdict

@@ -1,4 +1,4 @@
-"""Around a network: the contract check, pass counting, micro-batches, and leaving it as it was."""
+"""Around a network: the contract check, pass counting, and micro-batches."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from fracbench.errors import InputError
 from fracbench.folding import folded
 from fracbench.tensors import Images, Logits
+from fracbench.undisturbed import undisturbed
 
 LEAST_TOGETHER = 2  # images: DeepLIFT sends one through together with its baseline
 
@@ -227,63 +227,3 @@ def guard(
         noise = torch.rand(probe.shape, generator=torch.Generator().manual_seed(0)).to(device)
         quick = folded(network, noise) if fold else None
     return Guarded(network, micro_batch, quick)
-
-
-# of each model that must be left as it was, its weights and buffers: to copy them takes longer than to compare them
-_copies: WeakKeyDictionary[nn.Module, list[tuple[Tensor, Tensor]]] = WeakKeyDictionary()
-_HELD = ("_parameters", "_buffers", "_modules", "_forward_hooks", "_forward_pre_hooks", "_backward_hooks",
-         "_backward_pre_hooks")  # fmt: skip
-
-
-@contextmanager
-def undisturbed(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without parameter gradients inside.
-
-    After it modules, weights, buffers, mode, gradients, hooks and ``forward`` are as before, also after an error; what
-    else Python can change about an object is not. Inside another one of the same model, weights and buffers are those
-    that the outer one found, whose copies serve both.
-    """
-    modules, parameters = list(model.modules()), list(model.parameters())  # to walk through them takes a while
-    modes = [(module, module.training) for module in modules]
-    wanted = [(parameter, parameter.requires_grad, parameter.grad) for parameter in parameters]
-    held = [(of, dict(of)) for module in modules for name in _HELD if isinstance(of := getattr(module, name), dict)]
-    forwards = [(vars(module), vars(module).get("forward")) for module in modules]
-    outermost = model not in _copies
-    if outermost:  # last, since copies that stay behind would overwrite weights later
-        _copies[model] = [(tensor, tensor.detach().clone()) for tensor in (*parameters, *model.buffers())]
-    try:
-        model.eval()
-        for parameter, _, _ in wanted:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        state = _copies.pop(model) if outermost else _copies[model]
-        for live, kept in held:
-            if live.keys() != kept.keys() or any(live[key] is not of for key, of in kept.items()):
-                live.clear()
-                live.update(kept)
-        for of, forward in forwards:
-            if of.get("forward") is not forward:
-                of.pop("forward")
-                of.update({"forward": forward} if forward is not None else {})
-        for module, training in modes:
-            module.training = training
-        for tensor, before in state:
-            if not torch.equal(tensor, before):
-                tensor.data.copy_(before)
-        for parameter, requires_grad, grad in wanted:
-            parameter.requires_grad_(requires_grad)
-            parameter.grad = grad
-
-
-@contextmanager
-def out_of_place(model: nn.Module) -> Iterator[None]:
-    """Inside, activations write to new tensors: in place they overwrite what attribution methods hook."""
-    changed = [module for module in model.modules() if getattr(module, "inplace", False) is True]
-    for module in changed:
-        module.inplace = False  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        for module in changed:
-            module.inplace = True  # type: ignore[assignment]

@@ -15,10 +15,10 @@ from fracbench import checks, references
 from fracbench.bench import Bench
 from fracbench.cell_store import CellResult
 from fracbench.ladder import Brackets
-from fracbench.models import undisturbed
 from fracbench.plan import CLEAN, CRAFTED, Cell, seed_of
 from fracbench.robustness import Crafted, craft, margins, zero_gradient
 from fracbench.rows import prediction_rows
+from fracbench.undisturbed import undisturbed
 
 
 def clean(bench: Bench, cell: Cell) -> CellResult:

@@ -15,10 +15,11 @@ from torch import nn
 
 from fracbench.contracts import Attack, Ensemble, Model, label_margin
 from fracbench.errors import InputError
-from fracbench.models import Guarded, Passes, guard, undisturbed
+from fracbench.models import Guarded, Passes, guard
 from fracbench.schema import CORRUPTIONS, Norm, ThreatModel
 from fracbench.tensors import Images, Labels, Margins, Masks, Scores
 from fracbench.threat import blind, distance, project
+from fracbench.undisturbed import undisturbed
 
 RANDOM_PREDICTIONS = 20
 NORMS = get_args(Norm)  # those an attack knows that does not say which

@@ -24,7 +24,7 @@ from fracbench.flags import flags_of, unanswered
 from fracbench.identity import PROBED, named
 from fracbench.joining import joined_tables
 from fracbench.keyed import digest
-from fracbench.models import Guarded, smaller, undisturbed
+from fracbench.models import Guarded, smaller
 from fracbench.plan import CLEAN, Cell, Job
 from fracbench.progress import Progress, Silent
 from fracbench.robust_scores import under
@@ -32,6 +32,7 @@ from fracbench.robustness import is_random
 from fracbench.schema import ADAPTIVE, SCHEMA_VERSION
 from fracbench.store import ResultFolder
 from fracbench.tensors import Images
+from fracbench.undisturbed import undisturbed
 
 
 @dataclass

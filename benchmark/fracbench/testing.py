@@ -12,11 +12,12 @@ from torch import nn
 from fracbench.alignment import explain
 from fracbench.contracts import AlignmentMetric, Attack, Dataset, Explainer, MarginModel, contract_fault
 from fracbench.data import load
-from fracbench.models import Guarded, guard, out_of_place, undisturbed
+from fracbench.models import Guarded, guard
 from fracbench.robustness import craft, norms_of, referee_passes
 from fracbench.schema import ThreatModel
 from fracbench.tensors import Images
 from fracbench.threat import distance
+from fracbench.undisturbed import out_of_place, undisturbed
 
 SIDE = 32
 THREATS = (ThreatModel("linf", 0.02), ThreatModel("l2", 0.5), ThreatModel("corruptions", 3))

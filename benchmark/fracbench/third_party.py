@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fracbench.data import load
 from fracbench.errors import InputError, did_you_mean
-from fracbench.models import Guarded, NonFinite, undisturbed
+from fracbench.models import Guarded, NonFinite
 from fracbench.plan import Job
 from fracbench.robustness import RANDOM_PREDICTIONS, AttackFault, margins
 from fracbench.rows import prediction_rows
@@ -26,6 +26,7 @@ from fracbench.schema import NAME_PATTERN, THIRD_PARTY, with_rounding
 from fracbench.submissions import file_hash
 from fracbench.tensors import Images, Labels, Margins
 from fracbench.threat import distance
+from fracbench.undisturbed import undisturbed
 
 KEPT = re.compile(r"(?P<number>\d{4,})-(?P<by>[a-z0-9-]+)-[0-9a-f]{12}\.npz")
 LONGEST_ID = 1000  # characters

@@ -20,12 +20,13 @@ import record
 import torch
 from fracbench import specs, tasks
 from fracbench.environment import pick_device, prepare
-from fracbench.models import Guarded, undisturbed
+from fracbench.models import Guarded
 from fracbench.plan import Cell
 from fracbench.progress import Silent
 from fracbench.resolving import resolve
 from fracbench.submissions import default_dir, survey
 from fracbench.tasks import Task
+from fracbench.undisturbed import undisturbed
 from torch import Tensor, nn
 from whole_run import whole_run
 

@@ -17,7 +17,6 @@ from fracbench.data import choose, load
 from fracbench.environment import code_of, versions
 from fracbench.errors import InputError
 from fracbench.files import cache_dir, check_writable
-from fracbench.models import undisturbed
 from fracbench.recipes import Architecture, Recipe, architectures
 from fracbench.schema import ThreatModel
 from fracbench.submissions import check_name
@@ -26,6 +25,7 @@ from fracbench.training.checkpoint import State, path_of
 from fracbench.training.objectives import OBJECTIVES, Step
 from fracbench.training.start import Start, start_of
 from fracbench.training.writing import FILES, finished, write
+from fracbench.undisturbed import undisturbed
 
 CHUNK = 128  # images predicted at once on validation
 SECONDS_BETWEEN_LINES = 5.0

@@ -11,10 +11,10 @@ from torch.nn import functional
 
 from fracbench.contracts import Attack
 from fracbench.errors import InputError
-from fracbench.models import undisturbed
 from fracbench.schema import ThreatModel
 from fracbench.tensors import Images, Labels, Masks
 from fracbench.threat import project
+from fracbench.undisturbed import undisturbed
 
 
 @dataclass(frozen=True)
