@@ -19,7 +19,7 @@ COVERED, LEVEL = 0.93, 0.05
 
 @pytest.mark.parametrize("world", WORLDS)
 def test_intervals_of_factors_and_of_their_product_hold_the_truth(world: str) -> None:
-    for line in coverage(WORLDS[world], 60, 200):
+    for line in coverage(*WORLDS[world], 60, 200):
         assert line["high"] >= COVERED, line
 
 
@@ -41,4 +41,4 @@ def test_a_p_is_at_most_its_level_where_nothing_differs() -> None:
 
 def test_a_wrong_interval_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fracbench.stats.wilson", lambda mean, n, level: (mean, mean))
-    assert any(line["high"] < COVERED for line in coverage(WORLDS["images"], 60, 50))
+    assert any(line["high"] < COVERED for line in coverage(*WORLDS["images"], 60, 50))

@@ -10,7 +10,6 @@ from scipy.special import ndtri, stdtrit
 
 DRAWS = 10_000
 TOGETHER = 2**18  # numbers at once, so that memory does not grow with the groups
-TINY = 1e-12  # variance of a share below which all images agree
 FEW = 5  # successes, failures or groups below which a bootstrap says too little
 
 
@@ -84,15 +83,15 @@ def _effective(
 ) -> float:
     """Independent images, right or wrong, that would tell a share as well as these images in groups do.
 
-    Groups that agree with each other more than their images do tell no more than if no image had a group; images that
-    all agree on a share, no more than a group each.
+    Groups that agree with each other more than their images do tell no more than if no image had a group. One group
+    more at either end, 0 and 1, is counted in: groups that happen to agree tell little of how far others may lie.
     """
     n, mean = len(sums), given.mean()
     between = n / (n - 1) * np.sum((sums - mean * sizes) ** 2) / len(given) ** 2
-    variance = max(between, given.var(ddof=1) / len(given))
+    ends = (mean**2 + (1 - mean) ** 2) / n**2
+    variance = max(between, given.var(ddof=1) / len(given)) + ends
     upper = 0.5 + level / 2
-    worth = mean * (1 - mean) / variance if variance > TINY else n
-    return float(worth * (ndtri(upper) / stdtrit(n - 1, upper)) ** 2)
+    return float(mean * (1 - mean) / variance * (ndtri(upper) / stdtrit(n - 1, upper)) ** 2)
 
 
 def ratio(

@@ -19,6 +19,7 @@ from fracbench.study.protocols import (
     area,
     calibrated,
     clean_accuracy,
+    every,
     protocols,
     with_drop,
     worst,
@@ -33,10 +34,14 @@ THIRDS = ("small", "middle", "large")
 
 
 def answer(
-    spec: BenchmarkSpec, models: Sequence[Studied], shifted: Mapping[str, Sequence[Studied]] | None = None
+    spec: BenchmarkSpec,
+    models: Sequence[Studied],
+    shifted: Mapping[str, Sequence[Studied]] | None = None,
+    left_out: Sequence[str] = (),
 ) -> dict[str, Any]:
     """What ``models``, evaluated on ``spec`` and ranked or controls, say; ``shifted`` are those on other splits.
 
+    ``left_out`` says why other rows are not among them, which the answer hands on.
     Raises ``ValueError`` where the spec registers no study.
     """
     plan = spec.study
@@ -54,6 +59,7 @@ def answer(
         "plan": plan.model_dump(mode="json"),
         "entries": [entry(model) for model in entries],
         "registered_after": [of.name for of in entries if of.plan != plan.model_dump(mode="json")],
+        "left_out": list(left_out),
         "unclear": [*unclear, *doubtful, *(line for of in moved.values() for line in of[1])],
         "primary": change(twins, asked, plan),
         "unseen": change([of for of in twins if of.seed not in plan.seen_seeds], asked, plan),
@@ -70,7 +76,7 @@ def answer(
         "across": across(spec, entries, plan),
         "dose": [[dose(epsilon, model, plan) for epsilon, model in of] for of in doses],
         "beside": beside(models, twins, plan),
-        "against": against(instead, {CLEAN: asked, **attacked}, plan),
+        "against": against(instead, twins, {CLEAN: asked, **attacked}, plan),
         "blind": blind(entries, plan.metric),
     }  # fmt: skip
 
@@ -134,10 +140,14 @@ def accuracies(twins: Sequence[Pair], measure: Any) -> dict[str, Any]:
 
 
 def across(spec: BenchmarkSpec, entries: Sequence[Studied], plan: StudyPlan) -> list[dict[str, Any]]:
-    """Robustness against alignment over all entries, by the founding protocol, by ours, and on the way between."""
+    """Robustness against alignment by the founding protocol, by ours, and on the way between, all on the same models.
+
+    At last by ours over all entries, also those that lack what the founding protocol reads.
+    """
     steps = list(protocols(spec, plan.metric))
-    ours = steps[-1:] or [Protocol("ours", "area under the curve", "calibrated", area, calibrated)]
-    return [_related(of, entries) for of in (*(steps or ours), with_drop(ours[0]))]
+    ours = steps[-1] if steps else Protocol("ours", "area under the curve", "calibrated", area, calibrated)
+    whole = [of for of in entries if np.isfinite([measure(of) for step in steps for measure in step.read]).all()]
+    return [_related(of, whole) for of in steps] + [_related(of, entries) for of in (every(ours), with_drop(ours))]
 
 
 def _related(of: Protocol, entries: Sequence[Studied]) -> dict[str, Any]:
@@ -203,16 +213,26 @@ def in_place(
             found.setdefault(recipe, []).extend(of)
         else:
             names = ", ".join(pair.standard.name for pair in of)
-            unclear.append(f"{names}: all {recipe}, and which belongs beside {twin_name} is not to be told")
+            unclear.append(
+                f"{names}: all {recipe}; which stands for the standard twin of {twin_name} is not to be told"
+            )
     return found, unclear
 
 
 def against(
-    instead: Mapping[str, Sequence[Pair]], asked: Mapping[str, Asked], plan: StudyPlan
+    instead: Mapping[str, Sequence[Pair]], twins: Sequence[Pair], asked: Mapping[str, Asked], plan: StudyPlan
 ) -> dict[str, dict[str, Any]]:
-    """What changes by recipe, and by input, for recipes that two twins or more have beside them on clean images."""
-    found = {recipe: {name: change(of, what, plan) for name, what in asked.items()} for recipe, of in instead.items()}
-    return {recipe: of for recipe, of in found.items() if of[CLEAN]["pairs"] > 1}
+    """What changes by recipe, and by input, for recipes that two twins or more have beside them on clean images.
+
+    ``usual`` is what changes of the same adversarial twins with their standard ones.
+    """
+    found = {}
+    for recipe, of in instead.items():
+        names = {pair.adversarial.name for pair in of}
+        same = [pair for pair in twins if pair.adversarial.name in names]
+        changes = {name: change(of, what, plan) | {"usual": change(same, what, plan)} for name, what in asked.items()}
+        found |= {recipe: changes} if changes[CLEAN]["pairs"] > 1 else {}
+    return found
 
 
 def blind(entries: Iterable[Studied], metric: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats as scipy_stats
+from scipy.special import nctdtrinc
 
 from fracbench import stats
 from fracbench.study.studied import CLEAN
@@ -62,25 +63,31 @@ def together(changes: Sequence[float], families: Sequence[str], level: float = 0
     ``value``, the mean over architectures of their mean change; ``low`` and ``high`` at 1 - ``level``, by Student's t
     over pairs, as if pairs of one architecture were no more alike than others; ``p``, two-sided, where the two models
     of a pair are swapped or not: all ways up to 14 pairs, else (1 + b) / (1 + B); ``least_p``, the smallest that so
-    many pairs can have; ``effect``, the mean in standard deviations of a pair's change (Cohen's d_z); ``detectable``,
-    the smallest change that a t test at this level finds with a power of 80 % if pairs scatter as these do.
+    many pairs that changed can have; ``effect``, the mean in standard deviations of a pair's change (Cohen's d_z), with
+    ``effect_low`` and ``effect_high`` of the noncentral t; ``detectable``, the smallest change that a t test at this
+    level finds with a power of 80 % if pairs scatter as these do.
     """
     given = np.asarray(changes, dtype=float)
     kept = np.isfinite(given)
     given, of = given[kept], np.asarray(families, dtype=object)[kept]
     k = len(given)
-    nothing = dict.fromkeys(("value", "low", "high", "p", "least_p", "effect", "detectable"), np.nan)
+    nothing = dict.fromkeys(("value", "low", "high", "p", "least_p", "effect", "effect_low", "effect_high",
+                             "detectable"), np.nan)  # fmt: skip
     if k == 0:
         return nothing | {"pairs": 0, "families": 0}
     weights = _weights(of)
     value = float(weights @ given)
-    found = nothing | {"value": value, "pairs": k, "families": len(set(of)), "least_p": min(1.0, 2 / 2**k)}
+    changed = int((np.abs(given) > ROUNDING).sum())
+    found = nothing | {"value": value, "pairs": k, "families": len(set(of)), "least_p": min(1.0, 2 / 2**changed)}
     found["p"] = _swap_p(given, weights, seed)
-    if k > 1 and (spread := float(np.std(given, ddof=1))) > 0:
-        error = spread * float(np.sqrt((weights**2).sum()))
+    if k > 1 and (spread := float(np.std(given, ddof=1))) > ROUNDING:
+        scale = float(np.sqrt((weights**2).sum()))
+        error = spread * scale
         quantile = scipy_stats.t.ppf([1 - level / 2, POWER], k - 1)
         found |= {"low": value - quantile[0] * error, "high": value + quantile[0] * error, "effect": value / spread,
                   "detectable": float(quantile.sum()) * error}  # fmt: skip
+        low, high = scale * nctdtrinc(k - 1, [1 - level / 2, level / 2], value / error)
+        found |= {"effect_low": float(low), "effect_high": float(high)}
     return found
 
 

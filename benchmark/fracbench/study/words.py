@@ -20,11 +20,14 @@ def sentences(study: Found) -> list[str]:
 
 def against_others(study: Found) -> list[str]:
     """What is left of the change where the standard half was trained otherwise, such as for as long."""
-    return [
-        f"With {recipe} in place of the standard twins, which was not registered, the change is "
-        f"{change(of[CLEAN])} ({pairs_words(of[CLEAN])})."
-        for recipe, of in study["against"].items()
-    ]
+    return [_against(recipe, of[CLEAN], study["plan"]["level"]) for recipe, of in study["against"].items()]
+
+
+def _against(recipe: str, of: Found, level: float) -> str:
+    floor = f", where no p is below {p_words(of['least_p'])}" if of["least_p"] > level else ""
+    return (f"Where {recipe} was trained too ({pairs_words(of)}) and stands for the standard twin, which was not "
+            f"registered, the change is {change(of)}{floor}; with the standard twin itself, of the same, "
+            f"{change(of['usual'])}.")  # fmt: skip
 
 
 def blind_of(study: Found) -> dict[str, Found]:
@@ -64,14 +67,16 @@ def of_pairs(study: Found) -> str:
                 f"twins ({numbers}).")  # fmt: skip
     if max(abs(of["low"]), abs(of["high"])) < plan["relevant"]:
         rest = f"and a change of {plan['relevant']:g} or more is ruled out"
+    elif math.isnan(of["detectable"]):
+        rest = "and pairs are too alike to say which change could have been found"
     else:
-        rest = f"and one below {signed(of['detectable'])} would often have been missed"
+        rest = f"and a t test of so many pairs would often have missed one below {signed(of['detectable'])}"
     return f"No change in alignment by adversarial training can be told from chance ({numbers}), {rest}."
 
 
 def ours_of(study: Found) -> Found:
-    """The relation across models by our protocol."""
-    return next(of for of in study["across"] if of["change"].endswith("ours"))
+    """The relation across all models by our protocol."""
+    return next(of for of in study["across"] if of["change"] == "ours, every model")
 
 
 def across_words(ours: Found, level: float = 0.05) -> str:
@@ -89,20 +94,20 @@ def across_words(ours: Found, level: float = 0.05) -> str:
 
 
 def founding(study: Found) -> str:
-    """Where the protocols part: the first change after which the conclusion is another."""
-    steps = [of for of in study["across"] if of["change"] != "ours, but by the drop"]
-    if len(steps) < 2:
+    """Where the protocols part: the changes after which the conclusion is another, on the same models."""
+    steps = [of for of in study["across"] if not of["change"].startswith("ours, every model")]
+    if not steps:
         return "This benchmark has not the attack and the maps of the founding protocol."
     if math.isnan(steps[0]["spearman"]["value"]):
-        return f"By the founding protocol {counted(steps[0]['n'], 'model')}: too few, or too alike, to say anything."
+        return f"{counted(steps[0]['n'], 'model')} for the founding protocol: too few, or too alike, to say anything."
     level = study["plan"]["level"]
     said = [conclusion(of["spearman"], level) for of in steps]
     first = steps[0]["spearman"]
-    begun = (f"By the founding protocol the same models show {said[0]} "
+    begun = (f"By the founding protocol the {counted(steps[0]['n'], 'model')} that have its maps show {said[0]} "
              f"(rho {first['value']:+.2f}, p {p_words(first['p'])})")  # fmt: skip
-    turns = [f"{now} once it reads {of['change']} (rho {signed(of['spearman']['value'], 2)}, n = {of['n']})"
+    turns = [f"{now} once it reads {of['change']} (rho {signed(of['spearman']['value'], 2)})"
              for before, now, of in zip(said, said[1:], steps[1:], strict=False) if now != before]  # fmt: skip
-    return f"{begun}; {'; '.join(turns)}." if turns else f"{begun}, as by ours and all steps between."
+    return f"{begun}; {'; '.join(turns)}." if turns else f"{begun}, as the same do by ours and all steps between."
 
 
 def conclusion(of: Found, level: float) -> str:
@@ -149,6 +154,13 @@ def interval_of(of: Found) -> str:
 
 def signed(value: float, digits: int = 3) -> str:
     return "–" if math.isnan(value) else f"{value:+.{digits}f}"
+
+
+def effect_of(of: Found) -> str:
+    """Cohen's d_z, such as ``+0.31 [-0.42, +1.01]``."""
+    if math.isnan(of["effect"]):
+        return "–"
+    return f"{signed(of['effect'], 2)} [{signed(of['effect_low'], 2)}, {signed(of['effect_high'], 2)}]"
 
 
 def p_words(p: float) -> str:
