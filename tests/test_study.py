@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from html import unescape
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,8 @@ from fracbench.study.studied import Studied
 from fracbench.study.twins import pairs, series
 from fracbench.study.words import sentences
 from fracbench_leaderboard.study_figures import across_chart, dose_chart, pairs_chart
-from scipy.stats import kendalltau, spearmanr
+from markdown import markdown
+from scipy.stats import kendalltau, nct, spearmanr
 
 SPEC = specs.load("phantom-v1")
 PANEL, METRIC = SPEC.panel, "relevance_rank_accuracy"
@@ -150,7 +152,7 @@ def test_few_pairs_are_said_to_test_nothing() -> None:
     three = answer(SPEC, twins(0.1, architectures=3))
     assert three["primary"]["least_p"] == 0.25 and "cannot be below 0.250" in sentences(three)[0]
     alone = sentences(answer(SPEC, [model("alone")]))
-    assert "has not been tested" in alone[0] and "1 model: too few" in alone[2]
+    assert "has not been tested" in alone[0] and "1 model for the founding protocol: too few" in alone[2]
 
 
 def test_a_pair_without_all_maps_counts_for_nothing_and_is_no_number() -> None:
@@ -194,6 +196,14 @@ def test_the_interval_over_pairs_is_students() -> None:
     assert (ours["low"], ours["high"]) == pytest.approx((theirs.low, theirs.high))
 
 
+def test_the_effect_size_has_the_interval_of_the_noncentral_t() -> None:
+    changes = np.random.default_rng(3).normal(0.03, 0.05, 9)
+    found = together(changes, list(map(str, range(9))))
+    assert found["effect"] == pytest.approx(changes.mean() / changes.std(ddof=1))
+    for end, below in (("effect_low", 0.975), ("effect_high", 0.025)):
+        assert nct.cdf(found["effect"] * 3, 8, found[end] * 3) == pytest.approx(below, abs=1e-5)
+
+
 def test_rank_correlations_are_those_of_scipy_with_ties() -> None:
     rng = np.random.default_rng(2)
     x, y, held = rng.integers(0, 6, 20), rng.integers(0, 6, 20), rng.normal(size=20)
@@ -220,9 +230,21 @@ def test_too_few_or_equal_models_have_no_correlation(given: Any) -> None:
 def test_each_protocol_differs_from_the_one_before_in_one_thing() -> None:
     steps = answer(SPEC, twins(0.1))["across"]
     words = [(of["robustness"], of["alignment"]) for of in steps]
-    assert [sum(a != b for a, b in zip(*two, strict=True)) for two in itertools.pairwise(words[:-1])] == [1] * 5
-    assert steps[0]["change"] == "the founding protocol" and steps[-2]["change"] == "calibrated: ours"
+    assert [sum(a != b for a, b in zip(*two, strict=True)) for two in itertools.pairwise(words[:-2])] == [1] * 5
+    assert steps[0]["change"] == "the founding protocol" and steps[-3]["change"] == "calibrated: ours"
+    assert words[-3] == words[-2] and steps[-2]["change"] == "ours, every model"
     assert len(steps[-2]["points"]) == 12
+
+
+def test_protocols_are_compared_on_the_same_models() -> None:
+    models = twins(0.1)
+    models[0] = replace(models[0], maps=models[0].maps[models[0].maps.explainer != "deeplift"])
+    found = answer(SPEC, models)
+    steps = {of["change"]: of for of in found["across"]}
+    assert [of["n"] for of in steps.values()] == [11] * 6 + [12] * 2
+    assert models[0].name not in {of["name"] for of in steps["calibrated: ours"]["points"]}
+    assert any("the 11 models that have its maps" in line for line in sentences(found))
+    assert any("n = 12 models" in line for line in sentences(found))
 
 
 def test_controls_stand_beside_the_standard_model_and_not_among_entries() -> None:
@@ -249,7 +271,9 @@ def test_a_change_is_told_again_with_other_trainings_in_place_of_the_standard_on
     assert set(told) == set(ATTACKS) and all(of["pairs"] == 3 for of in told.values())
     assert told["clean"]["value"] == pytest.approx(0.05, abs=0.01), "a tenth to the standard ones, half to these"
     assert found["primary"]["value"] == pytest.approx(0.1, abs=0.01)
-    assert any("With standard-longer in place of the standard twins" in line for line in sentences(found))
+    assert told["clean"]["usual"]["pairs"] == 3 and told["clean"]["usual"]["value"] == pytest.approx(0.1, abs=0.01)
+    assert any("Where standard-longer was trained too (3 training pairs of 3 architectures)" in line
+               and "where no p is below 0.250" in line for line in sentences(found))  # fmt: skip
     assert "less standard-longer instead, under" in page(found, "x")
 
 
@@ -258,7 +282,8 @@ def test_of_several_trainings_alike_beside_one_twin_none_is_picked() -> None:
     found = answer(SPEC, [*twins(0.1), *several])
     assert not found["against"], "one twin is no two pairs"
     assert found["unclear"] == [
-        "longer-0, longer-1, longer-2: all standard-longer, and which belongs beside robust-0-0 is not to be told"
+        "longer-0, longer-1, longer-2: all standard-longer; which stands for the standard twin of robust-0-0 is not to "
+        "be told"
     ]
     others = [model(f"other-{i}", "standard-longer", architecture=f"net{i}") for i in (1, 2)]
     assert answer(SPEC, [*twins(0.1), *several, *others])["against"]["standard-longer"]["clean"]["pairs"] == 2
@@ -268,6 +293,30 @@ def test_trainings_without_maps_are_told_of_in_no_sentence() -> None:
     mute = [model(f"longer-{i}", "standard-longer", architecture=f"net{i}") for i in (0, 1)]
     empty = [replace(of, maps=of.maps[of.maps.attack != "clean"]) for of in mute]
     assert answer(SPEC, [*twins(0.1), *mute])["against"] and not answer(SPEC, [*twins(0.1), *empty])["against"]
+
+
+def test_pairs_that_change_alike_leave_no_half_sentence() -> None:
+    found = answer(SPEC, twins(0.0))
+    found["primary"] = together([0.0] * 6, list("abcdef")) | {"each": found["primary"]["each"]}
+    said = sentences(found)[0]
+    assert found["primary"]["least_p"] == 1 and "does not test the hypothesis" in said
+    found["primary"] |= together([0.1, -0.1] * 3, list("abcdef")) | {"detectable": np.nan, "high": 0.2}
+    assert "pairs are too alike to say which change could have been found." in sentences(found)[0]
+    rounded = together([0.3 - 0.2, 0.1, 0.4 - 0.3, 0.5 - 0.4], list("abcd"))
+    assert np.isnan(rounded["effect"]) and np.isnan(rounded["low"]), "rounding is no scatter"
+
+
+def test_words_of_a_submission_are_no_markup_of_the_page() -> None:
+    rogue = "<img src=x onerror=alert(1)> [x](javascript:alert(1)) `a | b"
+    stranger = model("stranger", rogue, rogue)
+    stranger = replace(stranger, row={**stranger.row, "path": "results/`x`/v1"})
+    found = answer(SPEC, [*twins(0.1, 2), model("standard"), stranger], None, [f"other: {rogue}"])
+    text = page(found, "x")
+    assert "stranger" in text and "Left out: other" in text
+    made = markdown(text, extensions=["tables"])
+    assert "<img" not in made and "<a " not in made and rogue.split("`")[0] in unescape(made)
+    lines = [line.replace("\\|", "") for line in text.splitlines() if line.startswith("| stranger")]
+    assert sorted(line.count("|") for line in lines) == [10, 11], "tables keep their columns"
 
 
 def test_a_page_and_figures_say_what_was_found() -> None:

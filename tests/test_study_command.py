@@ -76,8 +76,30 @@ def test_rows_of_strangers_and_trials_are_left_out_and_named(registered: Path, t
     summary = json.loads((folder / "summary.json").read_text())
     (folder / "summary.json").write_text(json.dumps(summary | {"curve_area": 0.9}))
     done = call("study", "--submissions", registered, "--results", registered, "--out", tmp_path / "study")
-    assert done.exit_code == 0 and f"left out: {PAIR[1]}: self-reported, and not verified" in done.output
+    assert done.exit_code == 0 and f"left out: {PAIR[1]} on test: self-reported, and not verified" in done.output
     assert "No training pair has been evaluated" in done.output
+
+
+def test_a_summary_that_cannot_be_read_is_named_here_and_on_the_page(registered: Path, tmp_path: Path) -> None:
+    (registered / PAIR[1] / SPEC.name / "summary.json").write_text("{")
+    done = call("study", "--submissions", registered, "--results", registered, "--out", tmp_path / "study")
+    (line,) = [line for line in done.output.splitlines() if line.startswith("left out: ")]
+    assert done.exit_code == 0 and PAIR[1] in line
+    (line,) = [line for line in (tmp_path / "study" / "study.md").read_text().splitlines() if "Left out: " in line]
+    assert PAIR[1] in line
+    assert any(PAIR[1] in line for line in json.loads((tmp_path / "study" / "study.json").read_text())["left_out"])
+
+
+@pytest.mark.parametrize("command", ["study", "report"])
+@pytest.mark.parametrize("inside", ["", "deeper"])
+def test_a_file_where_a_folder_is_to_be_is_one_line(
+    command: str, inside: str, registered: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    places = ("--submissions", registered, "--results", registered, "--out", tmp_path / "file" / inside)
+    done = call(command, *places)
+    assert done.exit_code == 2 and "cannot be written to" in done.output and "name another place" in done.output
+    assert (tmp_path / "file").read_text() == "mine" and len(done.output.splitlines()) == 1
 
 
 def test_a_table_that_is_not_whole_costs_its_entry_alone(registered: Path, tmp_path: Path) -> None:

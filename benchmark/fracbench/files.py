@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from collections.abc import Mapping
@@ -70,4 +71,5 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
             written.replace(path)
     finally:
         for written in temporary.values():
-            written.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # what went wrong before is what is told
+                written.unlink(missing_ok=True)

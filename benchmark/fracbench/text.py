@@ -44,4 +44,10 @@ def one_line(text: str, most: int) -> str:
     return " ".join(visible.split()).lstrip(f"{FORMULA} ")[:most].strip()
 
 
+def for_markdown(text: str) -> str:
+    """Text that stays text, by GitHub's rules and Python-Markdown's: no link, no picture, no cell, no HTML."""
+    spelt = re.sub(r"[<&@~|]|:(?=//)|(?<=www)\.", lambda sign: f"&#{ord(sign[0])};", text)
+    return re.sub(r"([\\`*_{}\[\]()>!])|(?<!&)(#)", r"\\\1\2", spelt)
+
+
 OneLine = Annotated[str, AfterValidator(checked), Field(json_schema_extra={"pattern": EDITORS_PATTERN})]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -12,6 +11,7 @@ import pandas as pd
 from fracbench import __version__
 from fracbench.board import Board
 from fracbench.files import write_atomic
+from fracbench.text import for_markdown
 
 from fracbench_leaderboard.addresses import named_boards
 from fracbench_leaderboard.bars import interval_bar
@@ -80,7 +80,7 @@ def _markdown(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
     lines = [
         f"## {name}",
         "",
-        _for_markdown(rows[0]["note"]),
+        for_markdown(rows[0]["note"]),
         "",
         f"| {' | '.join(frame)} |",
         "|" + " --- |" * frame.shape[1],
@@ -95,11 +95,6 @@ def _latex(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
     columns = "rrl" + "r" * (frame.shape[1] - 3)
     made: str = frame.to_latex(index=False, caption=_for_latex(f"{name}. {EXPLAINED}"), column_format=columns)
     return made
-
-
-def _for_markdown(text: str) -> str:
-    """Text that stays text: it can be no link, no picture and no HTML."""
-    return re.sub(r"([\\`*_{}\[\]()<>#+!|:.@-])", r"\\\1", text)
 
 
 LATEX = str.maketrans({sign: rf"\{sign}" for sign in "{}%&_#$"} | {

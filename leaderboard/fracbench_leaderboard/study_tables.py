@@ -6,7 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from fracbench.study.words import change, interval_of, of_all_pairs, of_the_panel, p_words, pairs_words, signed
+from fracbench.study.words import (
+    change,
+    effect_of,
+    interval_of,
+    of_all_pairs,
+    of_the_panel,
+    p_words,
+    pairs_words,
+    signed,
+)
 
 from fracbench_leaderboard.table import number
 
@@ -40,7 +49,7 @@ def changes_table(study: Found) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {"Of": name, "Change": change(of), "p, corrected": p_words(of["holm"]) if "holm" in of else "",
-             "Detectable": signed(of["detectable"]), "n": pairs_words(of)}
+             "d_z": effect_of(of), "Detectable": signed(of["detectable"]), "n": pairs_words(of)}
             for name, of in named.items() if of["pairs"]
         ]
     )  # fmt: skip

@@ -97,8 +97,10 @@ def report(benchmark: str | None, submissions: Path | None, results: Path | None
 
     from fracbench import specs
     from fracbench.board import read_board
+    from fracbench.files import check_writable
 
     existing(submissions, results)
+    check_writable(out, "--out")
     if benchmark is not None:
         specs.load(benchmark)
     board = read_board(*places(submissions, results), _shown)

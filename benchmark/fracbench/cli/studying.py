@@ -28,7 +28,7 @@ def study(benchmark: str, submissions: Path | None, results: Path | None, out: P
 
     from fracbench import specs
     from fracbench.board import read_board
-    from fracbench.files import write_atomic
+    from fracbench.files import check_writable, write_atomic
     from fracbench.store import finite
     from fracbench.study.answer import answer
     from fracbench.study.page import page
@@ -36,14 +36,17 @@ def study(benchmark: str, submissions: Path | None, results: Path | None, out: P
     from fracbench.study.words import sentences
 
     existing(submissions, results)
+    check_writable(out, "--out")
     spec = specs.load(benchmark)
     if spec.study is None:
         registered = [name for name in specs.names() if specs.load(name).study]
         raise InputError(f"{benchmark} registers no study; these do: {', '.join(registered)}")
-    models, shifted, left = models_of(read_board(*places(submissions, results)).rows, spec)
+    board = read_board(*places(submissions, results))
+    models, shifted, left = models_of(board.rows, spec)
+    left = [*board.broken, *left]
     for line in left:
         click.echo(f"left out: {line}", err=True)
-    found = answer(spec, models, shifted)
+    found = answer(spec, models, shifted, left)
     given = [("--submissions", submissions), ("--results", results)]
     words = ["fracbench", "study", "--benchmark", benchmark, *(str(word) for of in given if of[1] for word in of)]
     text = json.dumps(finite(found), indent=1, allow_nan=False) + "\n"

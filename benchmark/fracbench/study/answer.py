@@ -226,7 +226,7 @@ def against(
 
     ``usual`` is what changes of the same adversarial twins with their standard ones.
     """
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for recipe, of in instead.items():
         names = {pair.adversarial.name for pair in of}
         same = [pair for pair in twins if pair.adversarial.name in names]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from fracbench.study.words import (
     change,
+    effect_of,
     interval_of,
     of_all_pairs,
     of_the_panel,
@@ -15,8 +17,10 @@ from fracbench.study.words import (
     sentences,
     signed,
 )
+from fracbench.text import for_markdown
 
 Found = Mapping[str, Any]
+UNESCAPED = re.compile(r"(?<!\\)\|")  # would end a cell of a table
 FIGURES = {
     "pairs": "The change of each training pair with its interval",
     "across": "Robustness and alignment of every model",
@@ -28,8 +32,9 @@ DOUBTS = (
     "pairs take them as equally unlike, so they speak of these architectures alone.",
     "Raw scores of a coarse map and of a fine one do not compare: changes are within one network, and no sum over "
     "networks is more than their mean.",
-    "An adversarial twin was trained on for longer than its standard twin: where two pairs or more "
-    "have a `standard-longer`, trained for as many epochs though the kept one may differ, it is told with that too.",
+    "Twins may differ in more than attacks, such as in length: by our recipes an adversarial twin goes on from its "
+    "standard twin, for FracAtlas in smaller batches. Where two pairs or more have a `standard-longer`, trained for as "
+    "many epochs though the kept one may differ, it is told with that too.",
     "What looks at no model can score above chance where fractures lie in the middle.",
     "Where the clean accuracies of a pair differ, alignment may follow accuracy, not robustness: see the two lines "
     "on what training did.",
@@ -75,10 +80,13 @@ def body(study: Found, figures: Mapping[str, str]) -> str:
         "## Where it holds and where it fails",
         "None of what follows was registered as primary. Explainers are corrected by Holm over all of them.",
         _changes(study["by_explainer"]),
+        "No p of the next table is corrected for how many there are. Under attack, maps of a twin that gives in "
+        "explain its wrong answer.",
         _changes(of_the_panel(study)),
         "## Across models",
         drawn.get("across", ""),
-        "From the founding protocol to ours, one change at a time. Correlations over models, p by permutation; the "
+        "From the founding protocol to ours, one change at a time on the same models, those that have all its maps; at "
+        "last ours over every model. Correlations over models, p by permutation; the "
         "partial one (Pearson's) holds clean accuracy fixed. Raw and calibrated scores of one panel lie on nearly one "
         "line where all models met the same images, so that ranks by them agree.",
         _across(study["across"]),
@@ -109,12 +117,12 @@ def _registered(study: Found) -> str:
 
 
 def _clear(study: Found) -> str:
-    return "\n".join(f"- Left out: {line}." for line in study["unclear"])
+    return "\n".join(f"- Left out: {for_markdown(line)}." for line in (*study["left_out"], *study["unclear"]))
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table; nothing where no row is."""
-    lines = [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows]
+    lines = ["| " + " | ".join(UNESCAPED.sub(r"\\|", cell) for cell in row) + " |" for row in rows]
     rule = "|" + "---|" * len(head)
     return "\n".join([f"| {' | '.join(head)} |", rule, *lines]) if lines else ""
 
@@ -131,7 +139,7 @@ def _changes(found: Mapping[str, Found]) -> str:
     holm = any("holm" in of for of in found.values())
     head = ("", "change", *(["Holm"] if holm else []), "d_z", "detectable", "least p", "n")
     return table(head, (
-        (name, change(of), *([p_words(of["holm"])] if holm else []), signed(of["effect"], 2), signed(of["detectable"]),
+        (name, change(of), *([p_words(of["holm"])] if holm else []), effect_of(of), signed(of["detectable"]),
          p_words(of["least_p"]), pairs_words(of)) for name, of in found.items() if of["pairs"]
     ))  # fmt: skip
 
@@ -156,7 +164,7 @@ def _dose(series: Sequence[Sequence[Found]], figure: str) -> Iterator[str]:
     for steps in series:
         yield table(
             ("model", "trained at", "raw alignment", "calibrated", "clean", "robust", "images"),
-            ((of["name"], of["threat"] or "no attack", f"{of['raw']:.3f}", f"{of['calibrated']:.3f}",
+            ((of["name"], for_markdown(of["threat"] or "no attack"), f"{of['raw']:.3f}", f"{of['calibrated']:.3f}",
               f"{of['clean']:.3f}", f"{of['robust']:.3f}", str(of["n"])) for of in steps),
         )  # fmt: skip
 
@@ -168,7 +176,7 @@ def _beside(study: Found) -> Iterator[str]:
     )
     yield table(
         ("model", "recipe", "raw", "change", "twin less it", "calibrated", "clean", "robust", "images"),
-        ((of["name"], of["recipe"] or "–", f"{of['raw']['adversarial']:.3f}",
+        ((of["name"], for_markdown(of["recipe"] or "–"), f"{of['raw']['adversarial']:.3f}",
           interval_of(of), interval_of(of["twin"]) if of["twin"] else "–",
           *(f"{of[key]:.3f}" for key in ("calibrated", "clean", "robust")), str(of["n"])) for of in study["beside"]),
     ) or "None has been evaluated."  # fmt: skip
@@ -182,7 +190,9 @@ def _beside(study: Found) -> Iterator[str]:
 def _rows(entries: Sequence[Found]) -> str:
     return table(
         ("model", "network", "recipe", "trained at", "seed", "clean", "robust", "area", "calibrated", "results"),
-        ((of["name"], of["network"], of["recipe"] or "–", of["threat"] or "no attack", str(of["seed"]),
-          *(f"{of[key]:.3f}" for key in ("clean", "robust", "area", "calibrated")), f"`{of['path']}`")
+        ((of["name"], for_markdown(of["network"]), for_markdown(of["recipe"] or "–"),
+          for_markdown(of["threat"] or "no attack"), str(of["seed"]),
+          *(f"{of[key]:.3f}" for key in ("clean", "robust", "area", "calibrated")),
+          f"`{of['path'].replace('`', '?')}`")
          for of in entries),
     )  # fmt: skip

@@ -22,7 +22,7 @@ def models_of(
     """
     mine = [row for row in rows if row["spec"] == spec.name and not row["custom"]]
     rules = digest(spec.decisive())
-    left = [f"{row['submission']}: it was run by other rules" for row in mine if row["spec_hash"] != rules]
+    left = [f"{_named(row)}: it was run by other rules" for row in mine if row["spec_hash"] != rules]
     mine = [row for row in mine if row["spec_hash"] == rules]
     at_home = [row for row in mine if row["split"] == spec.split]
     if not at_home:
@@ -37,10 +37,14 @@ def usable(row: Mapping[str, Any]) -> bool:
     return row["ranked"] or (row["control"] and not row["self_reported"])
 
 
+def _named(row: Mapping[str, Any]) -> str:
+    return f"{row['submission']} on {row['split']}"
+
+
 def _read(rows: Sequence[Mapping[str, Any]], left: list[str]) -> list[Studied]:
     """The models of one split, on the data of most rows."""
     ((data, _),) = Counter(row["fingerprint"] for row in rows).most_common(1)
-    left += [f"{row['submission']}: it was run on other data" for row in rows if row["fingerprint"] != data]
+    left += [f"{_named(row)}: it was run on other data" for row in rows if row["fingerprint"] != data]
     kept = [row for row in rows if row["fingerprint"] == data]
-    left += [f"{row['submission']}: {'; '.join(row['unranked_because'])}" for row in kept if not usable(row)]
+    left += [f"{_named(row)}: {'; '.join(row['unranked_because'])}" for row in kept if not usable(row)]
     return read([row for row in kept if usable(row)], left)

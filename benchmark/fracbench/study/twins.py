@@ -14,7 +14,7 @@ from fracbench.study.studied import Studied
 
 @dataclass(frozen=True)
 class Pair:
-    """Two models that differ in adversarial training alone; ``family`` is their architecture and size in words."""
+    """Two models of one network, data and seed by two recipes; ``family`` is architecture and size in words."""
 
     family: str
     seed: int

@@ -89,8 +89,8 @@ def _answer(name: str, states: Sequence[Any], _rows: list[dict[str, Any]]) -> di
     """By the state of the files, since ten thousand draws of each number take a moment."""
     spec = specs.load(name)
     try:
-        models, shifted, _ = models_of(_rows, spec)
-        return answer(spec, models, shifted)
+        models, shifted, left = models_of(_rows, spec)
+        return answer(spec, models, shifted, left)
     except (InputError, LookupError, TypeError, ValueError, AttributeError):  # results of strangers
         return None
 
@@ -109,8 +109,8 @@ def _scatter(ranked: list[dict[str, Any]]) -> None:
 
 def _pairs(study: dict[str, Any]) -> None:
     st.subheader("Training pairs")
-    if study["unclear"]:
-        st.text("Left out:\n" + "\n".join(study["unclear"]))
+    if study["left_out"] or study["unclear"]:
+        st.text("Left out:\n" + "\n".join([*study["left_out"], *study["unclear"]]))
     if study["registered_after"]:
         st.text("Run under no such plan, or another: " + ", ".join(study["registered_after"]))
     chart = pairs_chart(study)
