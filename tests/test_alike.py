@@ -7,15 +7,16 @@ import shutil
 from pathlib import Path
 
 import pandas as pd
-from conftest import STARTERS, Command
+from conftest import STARTERS
 from fracbench import specs
 from fracbench.alike import evaluated_already
 from fracbench.resolving import resolve
 from fracbench.submissions import survey
 from fracbench.tasks import bind
+from test_cli import call
 
 
-def test_the_second_name_takes_the_cells_of_the_first(smoke: Path, tmp_path: Path, command: Command) -> None:
+def test_the_second_name_takes_the_cells_of_the_first(smoke: Path, tmp_path: Path) -> None:
     submissions, results = tmp_path / "submissions", tmp_path / "results"
     source = STARTERS / "phantom-resnet-standard"
     for name in (source.name, "other"):
@@ -24,8 +25,8 @@ def test_the_second_name_takes_the_cells_of_the_first(smoke: Path, tmp_path: Pat
     file.write_text(file.read_text().replace(f"name: {source.name}", "name: other", 1))
     shutil.copytree(smoke / source.name, results / source.name)
     run = ("run", "--all", "--benchmark", "smoke", "--submissions", submissions, "--results", results)
-    done = command(*run)
-    assert done.returncode == 0, done.stderr
+    done = call(*run)
+    assert done.exit_code == 0, done.output
     assert f"{source.name}: finished already" in done.stderr
     assert f"other: the same model and weights as {source.name}, whose cells it takes" in done.stderr
     folders = [results / name / "smoke" for name in (source.name, "other")]
@@ -36,8 +37,8 @@ def test_the_second_name_takes_the_cells_of_the_first(smoke: Path, tmp_path: Pat
         of_one, of_other = (pd.read_parquet(folder / f"{table}.parquet") for folder in folders)
         assert of_one.equals(of_other) and len(of_one)
     file.write_text(file.read_text().replace("title: ", "title: Another ", 1))
-    mended = command(*run)
-    assert mended.returncode == 0, mended.stderr
+    mended = call(*run)
+    assert mended.exit_code == 0, mended.output
     assert "other: the same model and weights as before, with its cells" in mended.stderr
     renamed = json.loads((folders[1] / "run.json").read_text())
     assert renamed["title"].startswith("Another ") and renamed["cells"] == one["cells"]

@@ -142,11 +142,11 @@ def test_a_failed_cell_is_named_exit_1_and_the_rest_is_there(tmp_path: Path, mon
     assert not summary["ranked"] and summary["headline"]["value"] is not None
 
 
-def test_a_second_run_has_nothing_to_do(smoke: Path, command: Command) -> None:
+def test_a_second_run_has_nothing_to_do(smoke: Path) -> None:
     arguments = ("run", "--all", "--benchmark", "smoke", "--submissions", STARTERS, "--results", smoke)
     before = {path: path.stat().st_mtime_ns for path in files(smoke)}
-    done = command(*arguments)
-    assert done.returncode == 0 and done.stderr.count("finished already") == len(list(smoke.iterdir()))
+    done = call(*arguments)
+    assert done.exit_code == 0 and done.stderr.count("finished already") == len(list(smoke.iterdir()))
     assert {path: path.stat().st_mtime_ns for path in files(smoke)} == before
 
 
@@ -157,14 +157,14 @@ def test_progress_goes_to_stderr_in_plain_lines(smoke: Path) -> None:
     assert "next: fracbench leaderboard --submissions" in out
 
 
-def test_summarise_gives_the_same_numbers_without_a_model(smoke: Path, tmp_path: Path, command: Command) -> None:
+def test_summarise_gives_the_same_numbers_without_a_model(smoke: Path, tmp_path: Path) -> None:
     shutil.copytree(smoke, tmp_path / "copy")
     written = sorted((tmp_path / "copy").rglob("summary.json"))
     before = [json.loads(path.read_text()) for path in written]
     for path in written:
         path.write_text(path.read_text().replace('"value": 1.0', '"value": 0.5'))
-    done = command("summarise", "--submissions", tmp_path, "--results", tmp_path / "copy")
-    assert done.returncode == 0, done.stderr
+    done = call("summarise", "--submissions", tmp_path, "--results", tmp_path / "copy")
+    assert done.exit_code == 0, done.output
     assert [json.loads(path.read_text()) for path in written] == before
     assert "phantom-resnet-pgd-at" in done.stdout
 

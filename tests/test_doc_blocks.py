@@ -20,7 +20,7 @@ from fracbench.testing import TinyNet
 from test_docs import PAGES
 
 BLOCK = re.compile(r"(<!-- .*? -->\n)?```(\w+)\n(.*?)```", re.DOTALL)
-SHORTER = {'"phantom-v1"': '"smoke"'}  # the same on fewer images
+SHORTER = {'"phantom-v1"': '"smoke"', '{"train": 320}': '{"train": 40}'}  # the same on fewer images
 NOT_HERE = {  # Python blocks by what they hold: why
     "zoo_weights": "needs the hosts of RobustBench's zoo; test_robustbench_model loads files made like theirs",
     "testing.check_model": "needs the example plugin installed; test_example_plugin runs it",

@@ -115,6 +115,7 @@ print(float((logits.argmax(1) == batch.labels).float().mean()))
     assert float(told) > 0.95
 
 
+@pytest.mark.slow
 def test_its_submission_is_ranked(ranked: str, trained: Path) -> None:
     (line,) = [line.split() for line in ranked.splitlines() if SUBMISSION in line and "flagged" not in line]
     assert line[:3] == ["1", "1", SUBMISSION]
@@ -127,6 +128,7 @@ def test_its_submission_is_ranked(ranked: str, trained: Path) -> None:
     assert {"gradcam", "deeplift", "occlusion"} <= set(alignment[~alignment.blank].explainer), "its layers are read"
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_its_row_is_on_the_page(ranked: str, stranger: Command) -> None:
     require_chromium()
@@ -136,6 +138,7 @@ def test_its_row_is_on_the_page(ranked: str, stranger: Command) -> None:
         assert any(f"model={SUBMISSION}" in cell for cell in cells(page, 1))
 
 
+@pytest.mark.slow
 def test_its_attack_and_explainer_measure_a_model(stranger: Command, trained: Path) -> None:
     told = python(
         stranger,

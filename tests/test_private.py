@@ -23,6 +23,7 @@ from fracbench.testing import TinyNet
 from fracbench_plugins.datasets.phantom import Phantom, secret, shelf
 from fracbench_plugins.datasets.phantom.private import PhantomPrivate
 from PIL import Image
+from test_cli import call
 from test_phantom import FINGERPRINTS
 from worlds import Broken, registered
 
@@ -185,10 +186,10 @@ def test_a_file_that_will_not_do_is_one_line(
     assert len(told.value.faults) == 1
 
 
-def test_missing_seeds_say_how_to_make_one(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    done = command("run", STARTER, *TRIAL, "--submissions", STARTERS, "--results", "results")
+def test_missing_seeds_say_how_to_make_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = call("run", STARTER, *TRIAL, "--submissions", STARTERS, "--results", tmp_path / "results")
     (line,) = done.stderr.splitlines()
-    assert done.returncode == 2 and line.startswith("error: the private phantom needs a secret seed; make one with")
+    assert done.exit_code == 2 and line.startswith("error: the private phantom needs a secret seed; make one with")
     assert "secrets.token_hex(16)" in line and secret.FILE in line and not (tmp_path / "results").exists()
     monkeypatch.setenv(secret.FILE, str(tmp_path / "none"))
     with pytest.raises(InputError, match="there is no such file; make one with"):

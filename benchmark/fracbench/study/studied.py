@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +47,17 @@ class Studied:
 
     def raw(self, explainers: Sequence[str], metric: str, attack: str = CLEAN) -> pd.Series:
         """By annotated fractured image, the mean raw score of these explainers' maps; NaN where one is missing."""
-        mine = self.maps[(self.maps.attack == attack) & self.maps.explainer.isin(explainers)]
-        annotated = self.images.index[(self.images.label == 1) & self.images.annotated]
-        by_explainer = mine.pivot(index="image", columns="explainer", values=metric)
-        return by_explainer.reindex(index=annotated, columns=list(explainers)).mean(axis=1, skipna=False).astype(float)
+        if (attack, metric) not in self._tables:
+            mine = self.maps[self.maps.attack == attack].pivot(index="image", columns="explainer", values=metric)
+            annotated = self.images.index[(self.images.label == 1) & self.images.annotated]
+            self._tables[attack, metric] = mine.reindex(index=annotated)
+        by_explainer = self._tables[attack, metric].reindex(columns=list(explainers))
+        return by_explainer.mean(axis=1, skipna=False).astype(float)
+
+    @cached_property
+    def _tables(self) -> dict[tuple[str, str], pd.DataFrame]:
+        """Scores by image and explainer, by attack and metric: they are asked for many times."""
+        return {}
 
 
 def read(rows: Sequence[Mapping[str, Any]], broken: list[str]) -> list[Studied]:
