@@ -7,13 +7,13 @@ import socket
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from subprocess import Popen
 from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
 QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -57,12 +57,24 @@ def served(start: Any, *places: str | Path) -> Iterator[str]:
 
 
 @contextmanager
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(QUIET))
+        yield browser
+        browser.close()
+
+
+@contextmanager
 def opened(
-    address: str, asked: list[str] | None = None, width: int = 2400, colours: Literal["light", "dark"] = "light"
+    address: str,
+    asked: list[str] | None = None,
+    width: int = 2400,
+    colours: Literal["light", "dark"] = "light",
+    browser: Browser | None = None,
 ) -> Iterator[Page]:
     """The page at an address; what the browser asks for meanwhile, addresses, is added to ``asked``.
 
-    What goes wrong in it, as its console tells, fails the test in the end.
+    What goes wrong in it, as its console tells, fails the test in the end. A ``browser`` of its own unless given.
     """
     wrong: list[str] = []
 
@@ -71,9 +83,8 @@ def opened(
         if message.type == "error" and "/_stcore/" not in message.location.get("url", ""):
             wrong.append(f"{message.text} {message.location}")
 
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(QUIET))
-        page = browser.new_page(viewport={"width": width, "height": 1800}, color_scheme=colours)
+    with nullcontext(browser) if browser else chromium() as running:
+        page = running.new_page(viewport={"width": width, "height": 1800}, color_scheme=colours)
         page.set_default_timeout(60_000)
         page.on("request", lambda request: asked.append(request.url) if asked is not None else None)
         page.on("console", told)
@@ -81,7 +92,7 @@ def opened(
         page.goto(address)
         page.wait_for_selector("h1")
         yield page
-        browser.close()
+        page.close()
     assert not wrong, wrong
 
 

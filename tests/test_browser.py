@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from browser import cells, opened, require_chromium, served, settle
+from browser import cells, chromium, opened, require_chromium, served, settle
 from conftest import Command
 from fracbench.store import ResultFolder
 from fracbench_leaderboard.alignment_tables import CALIBRATED
@@ -78,14 +78,15 @@ def board(smoke: Path, make_command: Callable[[Path], Command]) -> Iterator[str]
 def test_every_page_opens_at_a_desk_and_on_a_phone(board: str, width: int) -> None:
     """Without an exception, an error on the console, a request to another host, or a page wider than the screen."""
     asked: list[str] = []
-    for path, title in PAGES.items():
-        with opened(f"{board}/{path}", asked, width) as page:
-            settle(page)
-            expect(page.locator("h1")).to_have_text(title)
-            main = page.locator("[data-testid=stMain]")
-            assert main.evaluate("of => of.scrollWidth") <= main.evaluate("of => of.clientWidth") <= width
-            for place in pictures(page).all():
-                assert place.get_attribute("alt")
+    with chromium() as browser:
+        for path, title in PAGES.items():
+            with opened(f"{board}/{path}", asked, width, browser=browser) as page:
+                settle(page)
+                expect(page.locator("h1")).to_have_text(title)
+                main = page.locator("[data-testid=stMain]")
+                assert main.evaluate("of => of.scrollWidth") <= main.evaluate("of => of.clientWidth") <= width
+                for place in pictures(page).all():
+                    assert place.get_attribute("alt")
     assert asked and all(url.startswith((board, board.replace("http", "ws"), "data:", "blob:")) for url in asked)
 
 

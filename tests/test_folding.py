@@ -106,9 +106,8 @@ def test_who_looks_at_layers_sees_the_network_and_the_others_its_quick_copy() ->
     assert seen == ["quick"]
 
 
-@pytest.mark.parametrize(
-    "name", ["phantom-resnet-pgd-at", pytest.param("phantom-coatnet-standard", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("name", ["phantom-resnet-pgd-at", "phantom-coatnet-standard"])
+@pytest.mark.slow
 def test_a_run_with_the_quick_copy_agrees_with_one_without_it(name: str) -> None:
     """As two devices must: flags may differ where a margin is below 1e-4, and recrafted accuracy by 2 points."""
     job = resolve(specs.load("smoke"), limit=8)

@@ -33,6 +33,7 @@ FAMILIES = {  # one of each family of torchvision, and the layer that class-acti
     "vgg11": "avgpool",
     "vit_b_32": "encoder.layers.encoder_layer_11.ln_1",
 }
+LARGE = ("inception_v3", "maxvit_t", "swin_v2_t", "vgg11")  # seconds each
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +64,9 @@ def test_every_architecture_of_torchvision_has_two_logits_and_takes_one_channel(
         assert network(torch.rand(2, 1, 224, 224)).shape == (2, 2)
 
 
-@pytest.mark.parametrize("architecture", FAMILIES)
+@pytest.mark.parametrize(
+    "architecture", [pytest.param(of, marks=pytest.mark.slow if of in LARGE else []) for of in FAMILIES]
+)
 def test_gradcam_finds_its_layer_in_every_family_of_torchvision(architecture: str) -> None:
     model = torchvision(architecture)
     if architecture.startswith("vit"):

@@ -55,6 +55,7 @@ def test_values_and_p_are_those_of_the_scores_and_of_the_tie_groups() -> None:
     assert row["p"] == pytest.approx(p_values(given)[0, 1], abs=0.005)
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_truth() -> None:
     """Independent entries with true shares .8 and .6: of 60 intervals at 95 % nearly all hold the difference."""
     inside = 0

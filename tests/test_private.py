@@ -18,6 +18,7 @@ from fracbench import registry, specs, tasks
 from fracbench.board import read_board
 from fracbench.errors import InputError
 from fracbench.resolving import resolve
+from fracbench.schema import PluginRef
 from fracbench.submissions import discover
 from fracbench.testing import TinyNet
 from fracbench_plugins.datasets.phantom import Phantom, secret, shelf
@@ -221,7 +222,8 @@ def test_a_file_among_submissions_or_results_is_refused(
     (tmp_path / place).mkdir(parents=True, exist_ok=True)
     monkeypatch.setenv(secret.FILE, str(file(tmp_path / place)))
     entries = discover(tmp_path / "submissions", tmp_path / "results")
-    job = resolve(specs.load(BENCHMARK), limit=2, budget=0.05)
+    small = PluginRef(name="phantom-private", params={"train": 2, "val": 2, "test": 32})
+    job = resolve(specs.load(BENCHMARK).model_copy(update={"dataset": small}), limit=2, budget=0.05)
     with pytest.raises(InputError, match=r"the secret .*secret-seed lies in .*, which is handed on; move it") as told:
         tasks.bind(entries, job, "cpu")
     assert len(told.value.faults) == 1

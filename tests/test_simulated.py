@@ -28,6 +28,7 @@ def test_equal_entries_rarely_stand_apart() -> None:
     assert line["low"] <= LEVEL, line
 
 
+@pytest.mark.slow
 def test_a_p_is_at_most_its_level_where_nothing_differs() -> None:
     lines = [*swap_level(60, 100), *pairs_level(8, 200), *relations_level(12, 150)]
     known, architectures = alike_level(8, 3, 200)

@@ -224,6 +224,7 @@ def test_a_sender_needs_a_name_that_can_stand_on_the_board(
     assert done.exit_code == 2 and f"'{by}' cannot name who sent it" in done.output
 
 
+@pytest.mark.slow
 def test_who_came_first_keeps_the_credit_and_a_new_run_counts_all_again(
     results: Path, clean: dict[str, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
