@@ -18,6 +18,7 @@ for kind in registry.KINDS:
         if listing.package == "fracbench":
             with contextlib.suppress(ImportError):  # of an extra
                 importlib.import_module(listing.module)
-importlib.import_module("quantus")  # which faithfulness is measured by
+for library in ("quantus", "pyarrow.parquet"):  # which faithfulness is measured by, and cells are written with
+    importlib.import_module(library)
 
 atexit.register(os._exit, 0)  # to take down what was imported would take seconds
