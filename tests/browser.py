@@ -57,7 +57,7 @@ def served(start: Any, *places: str | Path) -> Iterator[str]:
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
+def launched() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(QUIET))
         yield browser
@@ -83,7 +83,7 @@ def opened(
         if message.type == "error" and "/_stcore/" not in message.location.get("url", ""):
             wrong.append(f"{message.text} {message.location}")
 
-    with nullcontext(browser) if browser else chromium() as running:
+    with nullcontext(browser) if browser else launched() as running:
         page = running.new_page(viewport={"width": width, "height": 1800}, color_scheme=colours)
         page.set_default_timeout(60_000)
         page.on("request", lambda request: asked.append(request.url) if asked is not None else None)

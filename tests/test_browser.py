@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from browser import cells, chromium, opened, require_chromium, served, settle
+from browser import cells, launched, opened, require_chromium, served, settle
 from conftest import Command
 from fracbench.store import ResultFolder
 from fracbench_leaderboard.alignment_tables import CALIBRATED
@@ -78,7 +78,7 @@ def board(smoke: Path, make_command: Callable[[Path], Command]) -> Iterator[str]
 def test_every_page_opens_at_a_desk_and_on_a_phone(board: str, width: int) -> None:
     """Without an exception, an error on the console, a request to another host, or a page wider than the screen."""
     asked: list[str] = []
-    with chromium() as browser:
+    with launched() as browser:
         for path, title in PAGES.items():
             with opened(f"{board}/{path}", asked, width, browser=browser) as page:
                 settle(page)
@@ -280,5 +280,7 @@ def test_a_pasted_file_is_told_its_faults_line_by_line(board: str) -> None:
         expect(page.locator("body")).to_contain_text(told)
         page.get_by_role("link", name="About", exact=True).click()
         expect(page.locator("h1")).to_have_text("About")
+        settle(page)
+        page.wait_for_load_state("networkidle")  # its pictures are gone once it is left
         page.get_by_role("link", name="Submit", exact=True).click()
         expect(page.locator("body"), "what was typed is kept").to_contain_text(told)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import OrderedDict
 from contextlib import nullcontext
 
 import pytest
@@ -45,6 +46,8 @@ class Rogue:
         if self.how == "hook":
             for name in ("_forward_hooks", "_forward_hooks_with_kwargs"):
                 getattr(model.network, name).clear()
+        if self.how == "other hooks":
+            model.network._forward_hooks = OrderedDict()
         if self.how == "precision":
             model.double()
         if self.how == "weight's shape":
@@ -85,12 +88,13 @@ def test_the_model_is_left_as_it_was(how: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "how", ["values", "parameter", "network", "forward", "no forward", "hook", "precision", "weight's shape"]
+    "how",
+    ["values", "parameter", "network", "forward", "no forward", "hook", "other hooks", "precision", "weight's shape"],
 )
 @pytest.mark.parametrize("within", [False, True])
 def test_an_attack_that_changes_the_model_breaks_nothing(how: str, within: bool) -> None:
     model, x, labels, margin = linear_world()
-    if how == "hook":  # without it, the labels are the other way round
+    if "hook" in how:  # without it, the labels are the other way round
         model.weight.data.neg_()
         model.bias = -model.bias
         model.register_forward_hook(lambda module, given, named, logits: -logits, with_kwargs=True)
@@ -102,6 +106,13 @@ def test_an_attack_that_changes_the_model_breaks_nothing(how: str, within: bool)
             crafted = craft(guarded, Rogue(how), x, labels, LINF, rng())
             assert torch.equal(model.weight, weight)
         assert torch.equal(crafted.robust, margin > 0), "the referee asks the model that was given"
+
+
+def test_modules_in_another_order_are_put_back() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.ReLU())
+    with undisturbed(model):
+        model._modules["0"] = model._modules.pop("0")
+    assert [type(of) for of in model] == [torch.nn.Linear, torch.nn.ReLU]
 
 
 def test_same_seed_same_attempts_and_global_generator_untouched() -> None:

@@ -243,7 +243,7 @@ def test_protocols_are_compared_on_the_same_models() -> None:
     steps = {of["change"]: of for of in found["across"]}
     assert [of["n"] for of in steps.values()] == [11] * 6 + [12] * 2
     assert models[0].name not in {of["name"] for of in steps["calibrated: ours"]["points"]}
-    assert any("the 11 models that have its maps" in line for line in sentences(found))
+    assert any("the 11 models that have its maps and ours" in line for line in sentences(found))
     assert any("n = 12 models" in line for line in sentences(found))
 
 
@@ -263,18 +263,26 @@ def test_a_change_is_told_again_with_other_trainings_in_place_of_the_standard_on
 
     models = [*twins(0.1), *(longer(place) for place in range(3)), longer(0, "corruptions")]
     for place in (0, 1):
-        models += [longer(place, "cheater", control=True), longer(place, "gradient-penalty", threat="l2 1"),
+        models += [longer(place, "mask-supervision"), longer(place, "cheater", control=True),
+                   longer(place, "gradient-penalty", threat="l2 1"),
                    longer(place, "pgd-at"), longer(place, "<b>any words</b>")]  # fmt: skip
     found = answer(SPEC, models)
-    assert list(found["against"]) == ["standard-longer"], "none of one model, control, attacks, or of others' words"
+    assert list(found["against"]) == ["standard-longer"], "none of one model, masks, attacks, others' words"
     told = found["against"]["standard-longer"]
-    assert set(told) == set(ATTACKS) and all(of["pairs"] == 3 for of in told.values())
+    assert set(told) == {"clean", *(f"under {name}" for name in ATTACKS[1:])}
+    assert all(of["pairs"] == 3 for of in told.values())
     assert told["clean"]["value"] == pytest.approx(0.05, abs=0.01), "a tenth to the standard ones, half to these"
     assert found["primary"]["value"] == pytest.approx(0.1, abs=0.01)
     assert told["clean"]["usual"]["pairs"] == 3 and told["clean"]["usual"]["value"] == pytest.approx(0.1, abs=0.01)
-    assert any("Where standard-longer was trained too (3 training pairs of 3 architectures)" in line
+    assert any("with standard-longer in place of the standard twin (3 training pairs of 3 architectures)" in line
                and "where no p is below 0.250" in line for line in sentences(found))  # fmt: skip
-    assert "less standard-longer instead, under" in page(found, "x")
+    assert "standard-longer in place of standard, under" in page(found, "x")
+    there = answer(SPEC, models, {"test-shift-site": models})
+    assert there["against"]["standard-longer"]["on test-shift-site"]["value"] == told["clean"]["value"]
+    lines = [f"longer-{place}" for place in range(2)]
+    several = [*models, *(model(name, "standard-longer", architecture="net0") for name in lines)]
+    there = answer(SPEC, models, {"test-shift-site": several})
+    assert there["against"]["standard-longer"]["on test-shift-site"]["pairs"] == 2 and not there["unclear"]
 
 
 def test_of_several_trainings_alike_beside_one_twin_none_is_picked() -> None:
@@ -299,11 +307,19 @@ def test_pairs_that_change_alike_leave_no_half_sentence() -> None:
     found = answer(SPEC, twins(0.0))
     found["primary"] = together([0.0] * 6, list("abcdef")) | {"each": found["primary"]["each"]}
     said = sentences(found)[0]
-    assert found["primary"]["least_p"] == 1 and "does not test the hypothesis" in said
+    assert found["primary"]["least_p"] == 1 and "Of 6 training pairs, of which 0 changed, p cannot be below" in said
     found["primary"] |= together([0.1, -0.1] * 3, list("abcdef")) | {"detectable": np.nan, "high": 0.2}
     assert "pairs are too alike to say which change could have been found." in sentences(found)[0]
     rounded = together([0.3 - 0.2, 0.1, 0.4 - 0.3, 0.5 - 0.4], list("abcd"))
     assert np.isnan(rounded["effect"]) and np.isnan(rounded["low"]), "rounding is no scatter"
+
+
+def test_models_that_are_alike_by_one_protocol_are_not_said_to_be_few() -> None:
+    models = [model(f"m{i}", architecture=f"net{i}", level=0.3 + i / 50) for i in range(6)]
+    for i, of in enumerate(models):
+        of.row["clean"]["balanced_accuracy"]["value"] = 0.7 + i / 50  # type: ignore[index]
+    said = next(line for line in sentences(answer(SPEC, models)) if "founding" in line)
+    assert "nothing, since models are too alike, once it reads accuracy itself" in said
 
 
 def test_words_of_a_submission_are_no_markup_of_the_page() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ def registered(smoke: Path, tmp_path: Path) -> Path:
 def test_the_numbers_are_those_of_the_tables(registered: Path, tmp_path: Path) -> None:
     done = call("study", "--submissions", registered, "--results", registered, "--out", tmp_path / "study")
     assert done.exit_code == 0, done.output
-    assert "Whatever 1 training pair" in done.output and "wrote" in done.output
+    assert "Of 1 training pair, p cannot" in done.output and "wrote" in done.output
     study = json.loads((tmp_path / "study" / "study.json").read_text())
     raw = []
     for name in PAIR:
@@ -80,6 +81,25 @@ def test_rows_of_strangers_and_trials_are_left_out_and_named(registered: Path, t
     assert "No training pair has been evaluated" in done.output
 
 
+def test_trials_unfinished_runs_and_data_of_strangers_cost_no_entry(registered: Path, tmp_path: Path) -> None:
+    place = registered / PAIR[0] / SPEC.name
+    for number in range(4):  # self-reported, on data of their own
+        summary = json.loads((place / "summary.json").read_text()) | {"fingerprint": "forged"}
+        forged = registered / f"forged-{number}" / SPEC.name
+        shutil.copytree(place, forged)
+        (forged / "summary.json").write_text(json.dumps(summary | {"submission": forged.parent.name}))
+    (registered / "begun" / SPEC.name / "cells").mkdir(parents=True)
+    shutil.copytree(registered / PAIR[1] / SPEC.name, registered / "trial" / f"{SPEC.name}-custom")
+    old = ResultFolder(registered / "trial" / f"{SPEC.name}-custom", "trial", f"{SPEC.name}-custom")
+    tables, run = {table: old.table(table) for table in TABLES}, (old.run() or {}) | {"custom": True}
+    old.write(tables, run, summarise(run, tables))
+    done = call("study", "--submissions", registered, "--results", registered, "--out", tmp_path / "study")
+    assert "1 training pair" in done.output, done.output
+    for line in ("left out: begun: its run of phantom-v1 is unfinished", "left out: trial on test: it was run on other "
+                 "images", "left out: forged-0 on test: it was run on other data"):  # fmt: skip
+        assert line in done.output, done.output
+
+
 def test_a_summary_that_cannot_be_read_is_named_here_and_on_the_page(registered: Path, tmp_path: Path) -> None:
     (registered / PAIR[1] / SPEC.name / "summary.json").write_text("{")
     done = call("study", "--submissions", registered, "--results", registered, "--out", tmp_path / "study")
@@ -115,7 +135,7 @@ def test_a_table_that_is_not_whole_costs_its_entry_alone(registered: Path, tmp_p
 
 def test_the_board_says_the_same(registered: Path) -> None:
     test = page("question", registered)
-    assert not test.exception and "Whatever 1 training pair" in words(test)
+    assert not test.exception and "Of 1 training pair, p cannot" in words(test)
     assert [of.value.shape[0] > 0 for of in test.dataframe] == [True] * 4
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import is_
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -20,16 +21,13 @@ class _Found:
 
     def __init__(self, model: nn.Module) -> None:
         self.modules, self.parameters = list(model.modules()), list(model.parameters())
-        parts = (getattr(module, name) for module in self.modules for name in _PARTS)
-        self._parts = [(of, dict(of)) for of in parts if isinstance(of, dict)]  # those of a scripted module are none
+        self._parts = _held(self.modules, _PARTS)
         self._forwards = [(vars(module), vars(module).get("forward")) for module in self.modules]
         tensors = (*self.parameters, *model.buffers())
         self._values = [(tensor, tensor.data, tensor.detach().clone()) for tensor in tensors]
 
     def put_back(self) -> None:
-        for live, parts in self._parts:
-            if live.keys() != parts.keys() or any(live[name] is not part for name, part in parts.items()):
-                _refill(live, parts)
+        _hand_back(self._parts)
         for own, forward in self._forwards:
             if own.get("forward") is not forward:
                 own.pop("forward", None)
@@ -40,9 +38,26 @@ class _Found:
                 data.copy_(before)
 
 
-def _refill(live: dict[Any, Any], before: dict[Any, Any]) -> None:
-    live.clear()
-    live.update(before)
+_Held = list[tuple[dict[str, Any], str, dict[Any, Any], dict[Any, Any]]]
+
+
+def _held(modules: list[nn.Module], names: tuple[str, ...]) -> _Held:
+    """What modules keep under these names, and what is in it; a scripted one keeps none of it in Python."""
+    places = ((vars(module), name) for module in modules for name in names)
+    return [(own, name, of, dict(of)) for own, name in places if isinstance(of := own.get(name), dict)]
+
+
+def _hand_back(held: _Held) -> None:
+    for own, name, of, before in held:
+        own[name] = of
+        if not _same(of, before):
+            of.clear()
+            of.update(before)
+
+
+def _same(one: dict[Any, Any], other: dict[Any, Any]) -> bool:
+    """Whether two hold the very same, in one order, which decides what a container of modules computes."""
+    return len(one) == len(other) and all(map(is_, one, other)) and all(map(is_, one.values(), other.values()))
 
 
 # one for each model that is to be left as it was: to copy weights takes longer than to compare them
@@ -61,9 +76,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
     found = found or _Found(model)
     modes = [(module, module.training) for module in found.modules]
     wanted = [(parameter, parameter.requires_grad, parameter.grad) for parameter in found.parameters]
-    hooks = [
-        (of, dict(of)) for module in found.modules for name in _HOOKS if isinstance(of := getattr(module, name), dict)
-    ]
+    hooks = _held(found.modules, _HOOKS)
     if outermost:  # last, since what stays behind would overwrite weights later
         _found[model] = found
     try:
@@ -83,9 +96,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
         for parameter, requires_grad, grad in wanted:
             parameter.requires_grad_(requires_grad)
             parameter.grad = grad
-        for live, before in hooks:
-            if live != before:
-                _refill(live, before)
+        _hand_back(hooks)
 
 
 @contextmanager

@@ -43,7 +43,9 @@ def study(benchmark: str, submissions: Path | None, results: Path | None, out: P
         raise InputError(f"{benchmark} registers no study; these do: {', '.join(registered)}")
     board = read_board(*places(submissions, results))
     models, shifted, left = models_of(board.rows, spec)
-    left = [*board.broken, *left]
+    left += [line for line in board.broken if spec.name in line]
+    left += [f"{of.submission}: its run of {of.path.name} is unfinished; repeat it"
+             for of in board.in_progress if of.path.name.startswith(spec.name)]  # fmt: skip
     for line in left:
         click.echo(f"left out: {line}", err=True)
     found = answer(spec, models, shifted, left)

@@ -54,13 +54,19 @@ def answer(
     moved = {split: pairs(of, plan) for split, of in (shifted or {}).items()}
     doses = series(entries, plan, spec.threat.norm)
     instead, doubtful = in_place(models, twins, plan)
+    told = {CLEAN: asked} | {f"under {name}": of for name, of in attacked.items()}
+    stood_in = against(instead, twins, told, plan)
+    for split, of in moved.items():
+        there = in_place((shifted or {})[split], of[0], plan)[0]
+        for recipe, found in against(there, of[0], {f"on {split}": asked}, plan).items():
+            stood_in.setdefault(recipe, {}).update(found)
     return {
         "benchmark": spec.name,
         "plan": plan.model_dump(mode="json"),
         "entries": [entry(model) for model in entries],
         "registered_after": [of.name for of in entries if of.plan != plan.model_dump(mode="json")],
         "left_out": list(left_out),
-        "unclear": [*unclear, *doubtful, *(line for of in moved.values() for line in of[1])],
+        "unclear": [*unclear, *doubtful, *(f"on {split}, {line}" for split, of in moved.items() for line in of[1])],
         "primary": change(twins, asked, plan),
         "unseen": change([of for of in twins if of.seed not in plan.seen_seeds], asked, plan),
         "by_explainer": corrected(by_explainer(spec, twins, plan)),
@@ -72,11 +78,11 @@ def answer(
         "under_attack": {name: change(twins, of, plan) for name, of in attacked.items()},
         "by_lesion_size": by_lesion_size(twins, plan),
         "shifted": {split: change(of[0], asked, plan) for split, of in moved.items()},
-        "manipulation": {"clean": accuracies(twins, clean_accuracy), "robust": accuracies(twins, worst)},
+        "manipulation": {"clean": accuracies(twins, clean_accuracy, plan), "robust": accuracies(twins, worst, plan)},
         "across": across(spec, entries, plan),
         "dose": [[dose(epsilon, model, plan) for epsilon, model in of] for of in doses],
         "beside": beside(models, twins, plan),
-        "against": against(instead, twins, {CLEAN: asked, **attacked}, plan),
+        "against": {recipe: of for recipe, of in stood_in.items() if CLEAN in of},
         "blind": blind(entries, plan.metric),
     }  # fmt: skip
 
@@ -131,11 +137,11 @@ def by_lesion_size(twins: Sequence[Pair], plan: StudyPlan) -> dict[str, dict[str
     return {word: change(twins, Asked(plan.panel, plan.metric, images=of), plan) for word, of in parts.items() if of}
 
 
-def accuracies(twins: Sequence[Pair], measure: Any) -> dict[str, Any]:
+def accuracies(twins: Sequence[Pair], measure: Any, plan: StudyPlan) -> dict[str, Any]:
     """Whether training did what it is for: accuracies of the two halves of all pairs."""
     both = np.array([[measure(of.standard), measure(of.adversarial)] for of in twins]).reshape(-1, 2)
     changes = both[:, 1] - both[:, 0]
-    return together(changes.tolist(), [of.family for of in twins]) | {
+    return together(changes.tolist(), [of.family for of in twins], plan.level) | {
         "standard": both[:, 0].tolist(), "adversarial": both[:, 1].tolist()}  # fmt: skip
 
 
@@ -194,12 +200,12 @@ def _others(models: Sequence[Studied], twins: Sequence[Pair], plan: StudyPlan) -
 def in_place(
     models: Sequence[Studied], twins: Sequence[Pair], plan: StudyPlan
 ) -> tuple[dict[str, list[Pair]], list[str]]:
-    """By recipe, adversarial twins with a model of it, trained without attacks, in the standard one's place.
+    """By recipe, adversarial twins with a model of it, trained by the standard objective, in the standard one's place.
 
     Of recipes that this package knows, since others are any words, and without controls; and a line for each twin that
     several models of one recipe stand beside.
     """
-    unattacked = {name for name in recipes.names() if recipes.load(name).threat is None}
+    unattacked = {name for name in recipes.names() if recipes.load(name).objective == "standard"}
     by_twin: dict[tuple[str, str], list[Pair]] = {}
     for pair, twin in _others(models, twins, plan):
         other = pair.adversarial
@@ -222,7 +228,7 @@ def in_place(
 def against(
     instead: Mapping[str, Sequence[Pair]], twins: Sequence[Pair], asked: Mapping[str, Asked], plan: StudyPlan
 ) -> dict[str, dict[str, Any]]:
-    """What changes by recipe, and by input, for recipes that two twins or more have beside them on clean images.
+    """What changes by recipe, and by input, where two twins or more have a model of the recipe beside them.
 
     ``usual`` is what changes of the same adversarial twins with their standard ones.
     """
@@ -231,7 +237,8 @@ def against(
         names = {pair.adversarial.name for pair in of}
         same = [pair for pair in twins if pair.adversarial.name in names]
         changes = {name: change(of, what, plan) | {"usual": change(same, what, plan)} for name, what in asked.items()}
-        found |= {recipe: changes} if changes[CLEAN]["pairs"] > 1 else {}
+        kept = {name: change for name, change in changes.items() if change["pairs"] > 1}
+        found |= {recipe: kept} if kept else {}
     return found
 
 

@@ -74,11 +74,12 @@ def together(changes: Sequence[float], families: Sequence[str], level: float = 0
     nothing = dict.fromkeys(("value", "low", "high", "p", "least_p", "effect", "effect_low", "effect_high",
                              "detectable"), np.nan)  # fmt: skip
     if k == 0:
-        return nothing | {"pairs": 0, "families": 0}
+        return nothing | {"pairs": 0, "families": 0, "changed": 0}
     weights = _weights(of)
     value = float(weights @ given)
     changed = int((np.abs(given) > ROUNDING).sum())
-    found = nothing | {"value": value, "pairs": k, "families": len(set(of)), "least_p": min(1.0, 2 / 2**changed)}
+    found = nothing | {"value": value, "pairs": k, "families": len(set(of)), "changed": changed,
+                       "least_p": min(1.0, 2 / 2**changed)}  # fmt: skip
     found["p"] = _swap_p(given, weights, seed)
     if k > 1 and (spread := float(np.std(given, ddof=1))) > ROUNDING:
         scale = float(np.sqrt((weights**2).sum()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,7 +19,6 @@ from fracbench.study.words import (
 from fracbench.text import for_markdown
 
 Found = Mapping[str, Any]
-UNESCAPED = re.compile(r"(?<!\\)\|")  # would end a cell of a table
 FIGURES = {
     "pairs": "The change of each training pair with its interval",
     "across": "Robustness and alignment of every model",
@@ -65,7 +63,7 @@ def body(study: Found, figures: Mapping[str, str]) -> str:
         "## Training pairs",
         f"Adversarial less standard, raw {study['plan']['metric']} averaged over {', '.join(study['plan']['panel'])}, "
         "on clean annotated fractured images. Intervals of a pair are over groups of its images, those of all pairs "
-        "over pairs (Student's t, 95 %).",
+        "over pairs (Student's t, {1 - study['plan']['level']:.0%}).",
         drawn.get("pairs", ""),
         _pairs(study["primary"]["each"]),
         _changes(of_all_pairs(study)),
@@ -85,8 +83,9 @@ def body(study: Found, figures: Mapping[str, str]) -> str:
         _changes(of_the_panel(study)),
         "## Across models",
         drawn.get("across", ""),
-        "From the founding protocol to ours, one change at a time on the same models, those that have all its maps; at "
-        "last ours over every model. Correlations over models, p by permutation; the "
+        "From the founding protocol to ours, one change at a time on the same models, those that have every number of "
+        "all steps; at last ours over every model." if len(study["across"]) > 2 else "",
+        "Correlations over models, p by permutation; the "
         "partial one (Pearson's) holds clean accuracy fixed. Raw and calibrated scores of one panel lie on nearly one "
         "line where all models met the same images, so that ranks by them agree.",
         _across(study["across"]),
@@ -122,7 +121,7 @@ def _clear(study: Found) -> str:
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table; nothing where no row is."""
-    lines = ["| " + " | ".join(UNESCAPED.sub(r"\\|", cell) for cell in row) + " |" for row in rows]
+    lines = ["| " + " | ".join(cell.replace("|", "&#124;") for cell in row) + " |" for row in rows]
     rule = "|" + "---|" * len(head)
     return "\n".join([f"| {' | '.join(head)} |", rule, *lines]) if lines else ""
 

@@ -20,9 +20,11 @@ def models_of(
     ``rows`` are those of a leaderboard; of several datasets the one of most rows is kept. Raises ``InputError`` where
     there are none.
     """
-    mine = [row for row in rows if row["spec"] == spec.name and not row["custom"]]
+    ours = [row for row in rows if row["spec"] == spec.name]
+    left = [f"{_named(row)}: it was run on other images or with other options" for row in ours if row["custom"]]
+    mine = [row for row in ours if not row["custom"]]
     rules = digest(spec.decisive())
-    left = [f"{_named(row)}: it was run by other rules" for row in mine if row["spec_hash"] != rules]
+    left += [f"{_named(row)}: it was run by other rules" for row in mine if row["spec_hash"] != rules]
     mine = [row for row in mine if row["spec_hash"] == rules]
     at_home = [row for row in mine if row["split"] == spec.split]
     if not at_home:
@@ -42,8 +44,9 @@ def _named(row: Mapping[str, Any]) -> str:
 
 
 def _read(rows: Sequence[Mapping[str, Any]], left: list[str]) -> list[Studied]:
-    """The models of one split, on the data of most rows."""
-    ((data, _),) = Counter(row["fingerprint"] for row in rows).most_common(1)
+    """The models of one split, on the data of most rows that count."""
+    counted = [row for row in rows if usable(row)] or rows
+    ((data, _),) = Counter(row["fingerprint"] for row in counted).most_common(1)
     left += [f"{_named(row)}: it was run on other data" for row in rows if row["fingerprint"] != data]
     kept = [row for row in rows if row["fingerprint"] == data]
     left += [f"{_named(row)}: {'; '.join(row['unranked_because'])}" for row in kept if not usable(row)]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,8 @@ class Studied:
     plan: Mapping[str, Any] | None
     images: pd.DataFrame
     maps: pd.DataFrame
+    # scores by image and explainer, by attack and metric: they are asked for many times
+    _tables: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -53,11 +54,6 @@ class Studied:
             self._tables[attack, metric] = mine.reindex(index=annotated)
         by_explainer = self._tables[attack, metric].reindex(columns=list(explainers))
         return by_explainer.mean(axis=1, skipna=False).astype(float)
-
-    @cached_property
-    def _tables(self) -> dict[tuple[str, str], pd.DataFrame]:
-        """Scores by image and explainer, by attack and metric: they are asked for many times."""
-        return {}
 
 
 def read(rows: Sequence[Mapping[str, Any]], broken: list[str]) -> list[Studied]:

@@ -25,9 +25,9 @@ def against_others(study: Found) -> list[str]:
 
 def _against(recipe: str, of: Found, level: float) -> str:
     floor = f", where no p is below {p_words(of['least_p'])}" if of["least_p"] > level else ""
-    return (f"Where {recipe} was trained too ({pairs_words(of)}) and stands for the standard twin, which was not "
-            f"registered, the change is {change(of)}{floor}; with the standard twin itself, of the same, "
-            f"{change(of['usual'])}.")  # fmt: skip
+    return (f"Not registered: with {recipe} in place of the standard twin ({pairs_words(of)}) the change is "
+            f"{change(of)}{floor}; of the same adversarial twins with their standard ones "
+            f"({pairs_words(of['usual'])}), {change(of['usual'])}.")  # fmt: skip
 
 
 def blind_of(study: Found) -> dict[str, Found]:
@@ -59,7 +59,8 @@ def of_pairs(study: Found) -> str:
     numbers = f"{change(of)}, {pairs_words(of)}, {images_words([each for each in of['each'] if each['n']])}"
     if of["least_p"] > plan["level"]:
         few, least = counted(of["pairs"], "training pair"), p_words(of["least_p"])
-        return (f"Whatever {few} may show, p cannot be below {least}: "
+        changed = "" if of["changed"] == of["pairs"] else f", of which {of['changed']} changed"
+        return (f"Of {few}{changed}, p cannot be below {least}: "
                 f"this does not test the hypothesis ({numbers}).")  # fmt: skip
     if of["p"] <= plan["level"]:
         more = "more" if of["value"] > 0 else "less"
@@ -103,8 +104,8 @@ def founding(study: Found) -> str:
     level = study["plan"]["level"]
     said = [conclusion(of["spearman"], level) for of in steps]
     first = steps[0]["spearman"]
-    begun = (f"By the founding protocol the {counted(steps[0]['n'], 'model')} that have its maps show {said[0]} "
-             f"(rho {first['value']:+.2f}, p {p_words(first['p'])})")  # fmt: skip
+    begun = (f"By the founding protocol the {counted(steps[0]['n'], 'model')} that have its maps and ours show "
+             f"{said[0]} (rho {first['value']:+.2f}, p {p_words(first['p'])})")  # fmt: skip
     turns = [f"{now} once it reads {of['change']} (rho {signed(of['spearman']['value'], 2)})"
              for before, now, of in zip(said, said[1:], steps[1:], strict=False) if now != before]  # fmt: skip
     return f"{begun}; {'; '.join(turns)}." if turns else f"{begun}, as the same do by ours and all steps between."
@@ -112,7 +113,7 @@ def founding(study: Found) -> str:
 
 def conclusion(of: Found, level: float) -> str:
     if math.isnan(of["p"]):
-        return "too few models to say anything"
+        return "nothing, since models are too alike,"
     if of["p"] > level:
         return "no relation that can be told from chance"
     return "better alignment with more robustness" if of["value"] > 0 else "worse alignment with more robustness"
@@ -136,7 +137,7 @@ def of_the_panel(study: Found) -> dict[str, Found]:
         | {f"panel, {name} split": of for name, of in study["shifted"].items()}
         | {"the founding study's maps": study["founding_panel"]}
         | {
-            f"panel, less {recipe} instead" + ("" if name == CLEAN else f", under {name}"): of
+            f"panel, {recipe} in place of standard" + ("" if name == CLEAN else f", {name}"): of
             for recipe, by_input in study["against"].items()
             for name, of in by_input.items()
         }
