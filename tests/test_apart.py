@@ -165,7 +165,7 @@ def in_another(code: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="Linux tells what a process began with")
-@pytest.mark.parametrize("early", ["start_server()", "None"])
+@pytest.mark.parametrize("early", ["start_server()", pytest.param("None", marks=pytest.mark.slow)])
 def test_secrets_are_not_in_what_the_processes_of_models_began_with(early: str) -> None:
     code = (
         "import os; os.environ |= {'FRACBENCH_PRIVATE_SEED': 'hush', 'FRACBENCH_ANY': 'seen'};"
@@ -180,6 +180,7 @@ def began_with(_: Any) -> str:
     return str(Path("/proc/self/environ").read_bytes()) + str(dict(os.environ))
 
 
+@pytest.mark.slow
 def test_it_ends_when_its_parent_is_killed() -> None:
     parent = in_another(
         "t.apart(partial(t.sleep_telling, 600), t.ROOM, 600, lambda *event: print(event[1], flush=True))"

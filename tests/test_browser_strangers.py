@@ -18,6 +18,7 @@ from test_browser import CASE, NAME, chromium, linked  # noqa: F401  # needs Chr
 pytestmark = pytest.mark.browser
 
 
+@pytest.mark.slow
 def test_real_radiographs_say_that_these_models_never_saw_any(smoke: Path, tmp_path: Path, command: Command) -> None:
     copy = tmp_path / "results" / "a" / "fracatlas-v1-custom"
     shutil.copytree(smoke / "phantom-resnet-standard" / "smoke", copy)

@@ -115,6 +115,7 @@ def test_the_command_knows_the_dataset_by_its_layout_and_names_every_file(made: 
     assert "image has 32 x 24 pixels and its annotation 31 x 24" in call("data", "check", made).output
 
 
+@pytest.mark.slow
 @pytest.mark.fracatlas
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"the real FracAtlas files are not at {REAL}")
 def test_the_real_files_have_the_faults_they_are_known_for() -> None:

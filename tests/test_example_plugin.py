@@ -92,12 +92,14 @@ def test_its_plugins_pass_the_conformance_kit(stranger: Command) -> None:
     python(stranger, "; ".join(["from fracbench import registry, testing", *checks]))
 
 
+@pytest.mark.slow
 def test_its_submission_is_valid_before_and_after_training(stranger: Command, trained: Path) -> None:
     assert stranger("validate", trained / SUBMISSION).returncode == 0
     lacking = stranger("validate", SOURCE / "submissions" / SUBMISSION)
     assert lacking.returncode == 2 and "weights.safetensors is not there" in lacking.stderr
 
 
+@pytest.mark.slow
 def test_its_model_has_learnt_its_dataset(stranger: Command, trained: Path) -> None:
     told = python(
         stranger,

@@ -139,6 +139,7 @@ def test_real_fingerprint_is_repeatable(real: FracAtlas) -> None:
     assert real.fingerprint("test") == FracAtlas(REAL).fingerprint("test") != real.fingerprint("val")
 
 
+@pytest.mark.slow
 @pytest.mark.fracatlas
 def test_real_near_duplicates_are_those_of_the_list(real: FracAtlas) -> None:
     listed = (sorted(real._files.keys() & set(group)) for group in json.loads(NEAR.read_text())["groups"])

@@ -73,6 +73,7 @@ def test_a_full_disk_stops_the_run_in_one_line_and_room_lets_it_go_on(
     same_rows(folder, smoke / LIGHT / "smoke")
 
 
+@pytest.mark.slow
 def test_a_place_that_is_read_only_is_one_line_before_anything_is_computed(command: Command, small_disk: Path) -> None:
     _remount(small_disk, "ro")
     began = time.monotonic()

@@ -57,6 +57,7 @@ def test_results_do_not_count_in_another_submissions_folder(smoke: Path, tmp_pat
     assert not rows["copied"]["ranked"] and rows["copied"]["self_reported"] and not rows["copied"]["verified"]
 
 
+@pytest.mark.slow
 def test_files_of_one_submission_stop_no_other(tmp_path: Path) -> None:
     folder = submissions(tmp_path, TINY)
     sealed = {"schema_version": SCHEMA_VERSION, "seal": "é", "cells": []}

@@ -171,12 +171,14 @@ def test_the_control_always_says_fracture() -> None:
     assert (margins_on(entry, "test")[0] > 0).all()
 
 
+@pytest.mark.slow
 def test_the_cheater_is_known_by_the_splits_where_its_shortcuts_fail() -> None:
     (entry,) = (entry for entry in ENTRIES if entry.name == "cheater")
     assert 0.35 < auroc(*margins_on(entry, "test")) < 0.65
     assert auroc(*margins_on(entry, "test-shift-shortcut")) < 0.4, "below chance by two standard errors"
 
 
+@pytest.mark.slow
 def test_explainers_that_show_the_cheat_are_told_from_one_that_does_not() -> None:
     """The cheater looks at nothing but the marker; an honest network, on a fracture, has better to look at."""
     found = {entry.name: marker_hits(entry, Phantom(), 32) for entry in ENTRIES if entry.name in ("cheater", HONEST)}

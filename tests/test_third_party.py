@@ -109,6 +109,7 @@ def test_a_stronger_attack_lowers_the_row_in_the_name_of_its_sender(
     assert recomputed.exit_code == 0 and folder(results).summary() == after
 
 
+@pytest.mark.slow
 def test_answers_to_what_was_sent_are_verified(
     results: Path, clean: dict[str, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
