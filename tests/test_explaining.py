@@ -11,7 +11,8 @@ from fracbench import registry
 from fracbench.models import guard
 from fracbench.resolving import resolve
 from fracbench.robustness import Aimed, craft
-from fracbench.runner import Outcome, evaluate_model, record_of
+from fracbench.run_record import record_of
+from fracbench.runner import Outcome, evaluate_model
 from fracbench.schema import ThreatModel
 from fracbench.summary import summarise
 from fracbench.testing import TinyNet

@@ -11,7 +11,8 @@ from analytic import Defended
 from fracbench.flags import unanswered
 from fracbench.models import guard
 from fracbench.resolving import resolve
-from fracbench.runner import evaluate_model, record_of
+from fracbench.run_record import record_of
+from fracbench.runner import evaluate_model
 from fracbench.summary import summarise
 from torch import Tensor, nn
 from worlds import ENV, FIELDS, Bright, spec

@@ -16,7 +16,8 @@ from fracbench.errors import InputError
 from fracbench.models import guard
 from fracbench.plan import Job, seed_of
 from fracbench.resolving import resolve
-from fracbench.runner import Outcome, evaluate_model, record_of
+from fracbench.run_record import record_of
+from fracbench.runner import Outcome, evaluate_model
 from fracbench.store import ResultFolder
 from fracbench.summary import summarise
 from worlds import ENV, FIELDS, Bright, spec

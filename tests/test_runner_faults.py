@@ -15,7 +15,8 @@ from fracbench.contracts import Unsupported
 from fracbench.models import guard
 from fracbench.plan import Cell
 from fracbench.resolving import resolve
-from fracbench.runner import Outcome, evaluate_model, read_back, record_of
+from fracbench.run_record import record_of
+from fracbench.runner import Outcome, evaluate_model, read_back
 from fracbench.summary import summarise
 from test_runner import evaluate, folder, frames_equal
 from worlds import ENV, FIELDS, Bright, registered, spec

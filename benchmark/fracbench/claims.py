@@ -20,7 +20,8 @@ from fracbench.pictures import png
 from fracbench.plan import CLEAN, Cell, Job
 from fracbench.robust_scores import of_third_parties
 from fracbench.robustness import RANDOM_PREDICTIONS
-from fracbench.runner import Outcome, record_of
+from fracbench.run_record import record_of
+from fracbench.runner import Outcome
 from fracbench.schema import ADAPTIVE, THIRD_PARTY
 from fracbench.store import same_json
 from fracbench.summary import summarise

@@ -22,7 +22,8 @@ from fracbench.inside import BETWEEN_CELLS, Estimate
 from fracbench.plan import Cell
 from fracbench.progress import Progress
 from fracbench.robust_scores import of_third_parties
-from fracbench.runner import Outcome, read_back, record_of
+from fracbench.run_record import record_of
+from fracbench.runner import Outcome, read_back
 from fracbench.schema import THIRD_PARTY
 from fracbench.spreading import DEATHS, Pool, evaluate_spread
 from fracbench.store import TABLES

@@ -22,7 +22,8 @@ from fracbench.overlap import compare
 from fracbench.plan import Job
 from fracbench.progress import Console
 from fracbench.resolving import resolve
-from fracbench.runner import evaluate_model, record_of
+from fracbench.run_record import record_of
+from fracbench.runner import evaluate_model
 from fracbench.schema import Backend, PluginRef
 from fracbench.store import ResultFolder
 from fracbench.submission_schema import Training

@@ -32,7 +32,8 @@ from fracbench.joining import ALIGNMENT_COLUMNS
 from fracbench.pictures import png
 from fracbench.plan import CLEAN, Job
 from fracbench.resolving import resolve
-from fracbench.runner import Outcome, record_of
+from fracbench.run_record import record_of
+from fracbench.runner import Outcome
 from fracbench.schema import parse_epsilon
 from fracbench.store import TABLES, ResultFolder
 from fracbench.summary import board_of, summarise

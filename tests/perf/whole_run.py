@@ -11,7 +11,8 @@ from fracbench.environment import environment
 from fracbench.models import Guarded
 from fracbench.plan import Job
 from fracbench.progress import Progress
-from fracbench.runner import Outcome, evaluate_model, record_of
+from fracbench.run_record import record_of
+from fracbench.runner import Outcome, evaluate_model
 from fracbench.store import ResultFolder
 from fracbench.summary import summarise
 
