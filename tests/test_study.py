@@ -220,7 +220,9 @@ def test_a_change_is_told_again_with_other_trainings_in_place_of_the_standard_on
     assert told["clean"]["usual"]["pairs"] == 3 and told["clean"]["usual"]["value"] == pytest.approx(0.1, abs=0.01)
     assert any("with standard-longer in place of the standard twin (3 training pairs of 3 architectures)" in line
                and "where no p is below 0.250" in line for line in sentences(found))  # fmt: skip
-    assert "standard-longer in place of standard, under" in page(found, "x")
+    text = page(found, "x")
+    assert "standard-longer in place of standard, under" in text
+    assert "Student's t, 95 %" in text and "{" not in text
     there = answer(SPEC, models, {"test-shift-site": models})
     assert there["against"]["standard-longer"]["on test-shift-site"]["value"] == told["clean"]["value"]
     lines = [f"longer-{place}" for place in range(2)]

@@ -136,7 +136,7 @@ def _referee(
     predictions: int,
 ) -> Crafted:
     before, start = model.passes.copy(), time.perf_counter()
-    with undisturbed(model), model.refereed():  # values that it overwrites are back before the model is asked again
+    with undisturbed(model), model.refereed():  # what it changes is put back before the model is asked again
         attempt = attack(model, images.clone(), labels.clone(), threat, generator=generator)
     if not isinstance(attempt, torch.Tensor) or attempt.shape != images.shape:
         got = tuple(attempt.shape) if isinstance(attempt, torch.Tensor) else type(attempt).__name__

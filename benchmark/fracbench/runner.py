@@ -58,8 +58,9 @@ class Collected:
     @classmethod
     def of(cls, results: Mapping[Cell, CellResult], plan: Iterable[Sequence[Cell]]) -> Collected:
         collected = cls()
-        for result in (results[cell] for cells in plan for cell in cells):
-            collected.add(result)
+        for cells in plan:
+            for cell in cells:
+                collected.add(results[cell])
         return collected
 
     def add(self, result: CellResult) -> None:

@@ -72,12 +72,12 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
     else Python can change about an object is not. Inside another one of the same model, modules, weights and buffers
     are those that the outer one found.
     """
-    found, outermost = _found.get(model), model not in _found
-    found = found or _Found(model)
+    outer = _found.get(model)
+    found = outer or _Found(model)
     modes = [(module, module.training) for module in found.modules]
     wanted = [(parameter, parameter.requires_grad, parameter.grad) for parameter in found.parameters]
     hooks = _held(found.modules, _HOOKS)
-    if outermost:  # last, since what stays behind would overwrite weights later
+    if outer is None:  # last, since what stays behind would overwrite weights later
         _found[model] = found
     try:
         if any(training for _, training in modes):  # to tell each module takes a while
@@ -87,7 +87,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
                 parameter.requires_grad_(False)
         yield
     finally:
-        if outermost:
+        if outer is None:
             del _found[model]
         found.put_back()
         for module, training in modes:

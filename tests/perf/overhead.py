@@ -75,8 +75,8 @@ def loop(model: Guarded, calls: Iterable[Call], side: int, device: str) -> float
 def full(calls: Iterable[Call], size: int) -> list[Call]:
     """As many images in calls of ``size``."""
     images = Counter[tuple[bool, bool]]()
-    for n, *way in calls:
-        images[way[0], way[1]] += n
+    for n, gradient, quick in calls:
+        images[gradient, quick] += n
     return [(min(size, n - at), *way) for way, n in images.items() for at in range(0, n, size)]
 
 

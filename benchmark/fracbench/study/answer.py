@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,11 @@ def across(spec: BenchmarkSpec, entries: Sequence[Studied], plan: StudyPlan) -> 
     """
     steps = list(protocols(spec, plan.metric))
     ours = steps[-1] if steps else Protocol("ours", "area under the curve", "calibrated", area, calibrated)
-    whole = [of for of in entries if np.isfinite([measure(of) for step in steps for measure in step.read]).all()]
+    whole = [
+        of
+        for of in entries
+        if np.isfinite([measure(of) for step in steps for measure in (step.robust, step.aligned)]).all()
+    ]
     return [_related(of, whole) for of in steps] + [_related(of, entries) for of in (every(ours), with_drop(ours))]
 
 
@@ -205,12 +210,11 @@ def in_place(
     Of recipes that this package knows, since others are any words, and without controls; and a line for each twin that
     several models of one recipe stand beside.
     """
-    unattacked = {name for name in recipes.names() if recipes.load(name).objective == "standard"}
     by_twin: dict[tuple[str, str], list[Pair]] = {}
     for pair, twin in _others(models, twins, plan):
         other = pair.adversarial
         recipe = other.training["recipe"]
-        if twin and recipe in unattacked and not other.threat and not other.row["control"]:
+        if twin and recipe in _plain_recipes() and not other.threat and not other.row["control"]:
             by_twin.setdefault((recipe, twin.name), []).append(replace(pair, standard=other, adversarial=twin))
     found: dict[str, list[Pair]] = {}
     unclear = []
@@ -223,6 +227,11 @@ def in_place(
                 f"{names}: all {recipe}; which stands for the standard twin of {twin_name} is not to be told"
             )
     return found, unclear
+
+
+@cache
+def _plain_recipes() -> frozenset[str]:
+    return frozenset(name for name in recipes.names() if recipes.load(name).objective == "standard")
 
 
 def against(

@@ -63,7 +63,7 @@ def body(study: Found, figures: Mapping[str, str]) -> str:
         "## Training pairs",
         f"Adversarial less standard, raw {study['plan']['metric']} averaged over {', '.join(study['plan']['panel'])}, "
         "on clean annotated fractured images. Intervals of a pair are over groups of its images, those of all pairs "
-        "over pairs (Student's t, {1 - study['plan']['level']:.0%}).",
+        f"over pairs (Student's t, {100 * (1 - study['plan']['level']):g} %).",
         drawn.get("pairs", ""),
         _pairs(study["primary"]["each"]),
         _changes(of_all_pairs(study)),
@@ -85,9 +85,9 @@ def body(study: Found, figures: Mapping[str, str]) -> str:
         drawn.get("across", ""),
         "From the founding protocol to ours, one change at a time on the same models, those that have every number of "
         "all steps; at last ours over every model." if len(study["across"]) > 2 else "",
-        "Correlations over models, p by permutation; the "
-        "partial one (Pearson's) holds clean accuracy fixed. Raw and calibrated scores of one panel lie on nearly one "
-        "line where all models met the same images, so that ranks by them agree.",
+        "Correlations over models, p by permutation; the partial one (Pearson's) holds clean accuracy fixed. Raw and "
+        "calibrated scores of one panel lie on nearly one line where all models met the same images, so that ranks by "
+        "them agree.",
         _across(study["across"]),
         *_dose(study["dose"], drawn.get("dose", "")),
         "## Controls and other trainings",

@@ -13,6 +13,7 @@ from fracbench.benchmark_schema import BenchmarkSpec
 from fracbench.study.studied import Studied, number
 
 FOUNDING_ATTACK, FOUNDING_PANEL = "pgd", ("saliency", "occlusion", "deeplift")
+EVERY = "ours, every model"  # what the last lines are called, which stand apart from the steps to ours
 Measure = Callable[[Studied], float]
 
 
@@ -25,10 +26,6 @@ class Protocol:
     alignment: str
     robust: Measure
     aligned: Measure
-
-    @property
-    def read(self) -> tuple[Measure, Measure]:
-        return self.robust, self.aligned
 
 
 def clean_accuracy(model: Studied) -> float:
@@ -88,14 +85,14 @@ def protocols(spec: BenchmarkSpec, metric: str) -> Iterator[Protocol]:
 
 def every(ours: Protocol) -> Protocol:
     """Ours over all models, not over those alone that have the founding study's maps."""
-    return replace(ours, change="ours, every model")
+    return replace(ours, change=EVERY)
 
 
 def with_drop(ours: Protocol) -> Protocol:
     """The same, but ranked by the drop under every attack, since a conclusion may hang on it."""
     return replace(
         ours,
-        change="ours, every model, but by the drop",
+        change=f"{EVERY}, but by the drop",
         robustness="minus the drop under every attack",
         robust=drop(worst),
     )

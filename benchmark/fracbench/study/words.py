@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fracbench.study.protocols import EVERY
 from fracbench.study.studied import CLEAN
 
 Found = Mapping[str, Any]
@@ -77,7 +78,7 @@ def of_pairs(study: Found) -> str:
 
 def ours_of(study: Found) -> Found:
     """The relation across all models by our protocol."""
-    return next(of for of in study["across"] if of["change"] == "ours, every model")
+    return next(of for of in study["across"] if of["change"] == EVERY)
 
 
 def across_words(ours: Found, level: float = 0.05) -> str:
@@ -96,7 +97,7 @@ def across_words(ours: Found, level: float = 0.05) -> str:
 
 def founding(study: Found) -> str:
     """Where the protocols part: the changes after which the conclusion is another, on the same models."""
-    steps = [of for of in study["across"] if not of["change"].startswith("ours, every model")]
+    steps = [of for of in study["across"] if not of["change"].startswith(EVERY)]
     if not steps:
         return "This benchmark has not the attack and the maps of the founding protocol."
     if math.isnan(steps[0]["spearman"]["value"]):
