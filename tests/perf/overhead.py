@@ -2,17 +2,20 @@
 
 The run computes every cell of one submission into an empty folder and writes its summary, in this process. The calls
 that reach its network are counted: images, with or without a gradient, and whether the folded copy answered or the
-network whose layers an explainer needs. The rival sends as many images through the same of the two in loops of the
-micro-batch: forward, or forward and back to the image. ``by call`` replays the very calls instead, which are smaller
-where few images are left. Runs and loops take turns; times are told, nothing is asserted.
+network whose layers an explainer needs. ``the same calls`` repeats them on the bare network, forward, or forward and
+back to the image; ``bare loop`` sends as many images in full micro-batches, which an attack that goes step by step
+cannot fill where few images are left. The two follow each cell before the next begins, so that all three meet the same
+machine, whose speed changes within minutes; what they take is no part of the run's time. Times are told, nothing is
+asserted.
 """
 
 from __future__ import annotations
 
 import argparse
+import statistics
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,46 +33,70 @@ from fracbench.undisturbed import undisturbed
 from torch import Tensor, nn
 from whole_run import whole_run
 
+LOOPS = ("bare loop", "the same calls")
 Call = tuple[int, bool, bool]  # images of a call, whether a gradient is taken, and whether of the folded copy
 
 
 class Calls(Silent):
-    """Every call of a network, by the kind of cell that makes it."""
+    """Every call of a network, by the cell that makes it."""
 
     def __init__(self, network: nn.Module, quick: nn.Module | None) -> None:
-        self.kind, self.by_kind, self.quick = "before", defaultdict[str, list[Call]](list), quick
+        self.by_cell, self.quick = defaultdict[Cell | None, list[Call]](list), quick
+        self.cell: Cell | None = None
         self.hooks = [of.register_forward_pre_hook(self._called) for of in (network, quick) if of is not None]
 
     def begins(self, cell: Cell, seconds: float) -> None:
-        self.kind = f"{cell.kind} {cell.explainer}".strip()
+        self.cell = cell
 
     def _called(self, network: nn.Module, given: tuple[Tensor, ...]) -> None:
         gradient = torch.is_grad_enabled() and given[0].requires_grad
-        self.by_kind[self.kind].append((len(given[0]), gradient, network is self.quick))
+        self.by_cell[self.cell].append((len(given[0]), gradient, network is self.quick))
 
 
-def run(task: Task, model: Guarded, progress: Silent) -> tuple[float, list[dict[str, Any]], dict[str, int]]:
-    """Seconds of a run whose model is built; the records of its cells, and the bytes of its files."""
-    start = time.perf_counter()
-    outcome, sizes = whole_run(model, task.job, task.device, task.entry_fields, progress)
-    return time.perf_counter() - start, outcome.cells, sizes
+class Turns(Silent):
+    """After each cell its calls in bare loops: seconds of ``loops`` by kind of cell, and ``away`` from the run."""
 
+    def __init__(self, model: Guarded, calls: Mapping[Cell | None, list[Call]], side: int, device: str) -> None:
+        self.model, self.calls, self.device = model, calls, device
+        self.images = torch.rand(model.micro_batch, 1, side, side, device=device)
+        self.loops = {name: defaultdict[str, float](float) for name in LOOPS}
+        self.away, self.cell = 0.0, None
 
-def loop(model: Guarded, calls: Iterable[Call], side: int, device: str) -> float:
-    """Seconds of these calls of the bare network on images that are already there."""
-    images = torch.rand(model.micro_batch, 1, side, side, device=device)
-    with undisturbed(model):
+    def begins(self, cell: Cell | None, seconds: float) -> None:
         start = time.perf_counter()
-        for n, gradient, quick in calls:
-            network = model.quick if quick and model.quick else model.network
-            given = images[:n].detach().requires_grad_(gradient)
-            with torch.set_grad_enabled(gradient):
-                logits = network(given)
-            if gradient:
-                torch.autograd.grad((logits[:, 1] - logits[:, 0]).sum(), given)
-        if device.startswith("cuda"):
-            torch.cuda.synchronize()
-        return time.perf_counter() - start
+        if self.cell is not None:
+            made = self.calls[self.cell]
+            self.loops["the same calls"][kind(self.cell)] += self._loop(made)
+            self.loops["bare loop"][kind(self.cell)] += self._loop(full(made, self.model.micro_batch))
+        self.cell = cell
+        self.away += time.perf_counter() - start
+
+    def _loop(self, calls: Iterable[Call]) -> float:
+        model = self.model
+        with undisturbed(model):
+            start = time.perf_counter()
+            for n, gradient, quick in calls:
+                network = model.quick if quick and model.quick else model.network
+                given = self.images[:n].detach().requires_grad_(gradient)
+                with torch.set_grad_enabled(gradient):
+                    logits = network(given)
+                if gradient:
+                    torch.autograd.grad((logits[:, 1] - logits[:, 0]).sum(), given)
+            if self.device.startswith("cuda"):
+                torch.cuda.synchronize()
+            return time.perf_counter() - start
+
+
+def kind(cell: Cell | Mapping[str, Any]) -> str:
+    of = cell if isinstance(cell, Mapping) else vars(cell)
+    return f"{of['kind']} {of['explainer']}".strip()
+
+
+def run(task: Task, model: Guarded, progress: Silent) -> tuple[float, list[dict[str, Any]]]:
+    """Seconds of a run whose model is built, and the records of its cells."""
+    start = time.perf_counter()
+    outcome, _ = whole_run(model, task.job, task.device, task.entry_fields, progress)
+    return time.perf_counter() - start, outcome.cells
 
 
 def full(calls: Iterable[Call], size: int) -> list[Call]:
@@ -101,38 +128,40 @@ def main() -> None:
     run(task, model, calls)  # warms up, and tells the calls
     for hook in calls.hooks:
         hook.remove()
-    del calls.by_kind["before"]
-    each = [call for of in calls.by_kind.values() for call in of]
-    times: dict[str, list[float]] = {"run": [], "loop": [], "by call": []}
+    del calls.by_cell[None]
+    times: dict[str, list[float]] = {"run": [], **{name: [] for name in LOOPS}}
     for _ in range(arguments.rounds):
-        seconds, cells, _ = run(task, model, Silent())
-        times["run"].append(seconds)
-        times["loop"].append(loop(model, full(each, model.micro_batch), job.spec.image_size, device))
-        times["by call"].append(loop(model, each, job.spec.image_size, device))
+        turns = Turns(model, calls.by_cell, job.spec.image_size, device)
+        seconds, cells = run(task, model, turns)
+        turns.begins(None, 0)  # the loops of the last cell, which are in no time of the run
+        times["run"].append(seconds - turns.away)
+        for name, of in turns.loops.items():
+            times[name].append(sum(of.values()))
         print({name: round(of[-1], 2) for name, of in times.items()}, flush=True)
     images = sum(map(len, job.batches))
     print(f"{arguments.name}, {arguments.benchmark}, {images} images")
     passes = {way: sum(cell[way] for cell in cells) for way in ("forward", "backward")}
-    print(f"passes {passes}, planned at most {job.planned[1]}; in {len(each)} calls")
-    spent = defaultdict[str, float](float)
-    for cell in cells:
-        spent[f"{cell['kind']} {cell['explainer']}".strip()] += cell["seconds"]
+    print(f"passes {passes}, planned at most {job.planned[1]}; in {sum(map(len, calls.by_cell.values()))} calls")
+    spent, made = defaultdict[str, float](float), defaultdict[str, list[Call]](list)
+    for record_of_cell in cells:
+        spent[kind(record_of_cell)] += record_of_cell["seconds"]
+    for cell, of_cell in calls.by_cell.items():
+        made[kind(cell)] += of_cell
     print(f"{'cells (the last run)':<32}{'seconds':>9}{'by call':>9}{'calls':>8}{'forward':>9}{'gradient':>9}")
     kinds = {}
-    for kind, seconds in sorted(spent.items(), key=lambda of: -of[1]):
-        made = calls.by_kind.get(kind, [])
-        bare = loop(model, made, job.spec.image_size, device)
-        sent = [sum(n for n, of, _ in made if of == gradient) for gradient in (False, True)]
-        print(f"{kind:<32}{seconds:>9.2f}{bare:>9.2f}{len(made):>8}{sent[0]:>9}{sent[1]:>9}")
-        kinds[kind] = {"seconds": seconds, "by call": bare, "calls": len(made), "images": sent}
-    print(f"{'all cells':<32}{sum(spent.values()):>9.2f}; what is between them, tables and summary: "
-          f"{times['run'][-1] - sum(spent.values()):.2f}")  # fmt: skip
-    pairs = {
-        f"a run, {images} images / bare loop": {"ours": times["run"], "reference": times["loop"]},
-        f"a run, {images} images / the same calls": {"ours": times["run"], "reference": times["by call"]},
-    }
+    for name, seconds in sorted(spent.items(), key=lambda of: -of[1]):
+        bare = turns.loops["the same calls"][name]
+        sent = [sum(n for n, of, _ in made[name] if of == gradient) for gradient in (False, True)]
+        print(f"{name:<32}{seconds:>9.2f}{bare:>9.2f}{len(made[name]):>8}{sent[0]:>9}{sent[1]:>9}")
+        kinds[name] = {"seconds": seconds, "by call": bare, "calls": len(made[name]), "images": sent}
+    between = times["run"][-1] - sum(spent.values())
+    print(f"{'all cells':<32}{sum(spent.values()):>9.2f}; what is between them, tables and summary: {between:.2f}")
+    ratios = [ours / theirs for ours, theirs in zip(times["run"], times["the same calls"], strict=True)]
+    print(f"run / the same calls: {statistics.median(ratios):.3f} of {[round(ratio, 3) for ratio in ratios]}")
+    pairs = {f"a run, {images} images / {name}": {"ours": times["run"], "reference": times[name]} for name in LOOPS}
     record.write(arguments.out, device, pairs, {}, submission=arguments.name, benchmark=arguments.benchmark,
-                 micro_batch=model.micro_batch, passes=passes, planned=job.planned[1], cells=kinds)  # fmt: skip
+                 micro_batch=model.micro_batch, passes=passes, planned=job.planned[1], cells=kinds,
+                 between=between)  # fmt: skip
 
 
 if __name__ == "__main__":
