@@ -42,15 +42,15 @@ class Calls(Silent):
 
     def __init__(self, network: nn.Module, quick: nn.Module | None) -> None:
         self.by_cell, self.quick = defaultdict[Cell | None, list[Call]](list), quick
-        self.cell: Cell | None = None
+        self.at: Cell | None = None
         self.hooks = [of.register_forward_pre_hook(self._called) for of in (network, quick) if of is not None]
 
     def begins(self, cell: Cell, seconds: float) -> None:
-        self.cell = cell
+        self.at = cell
 
     def _called(self, network: nn.Module, given: tuple[Tensor, ...]) -> None:
         gradient = torch.is_grad_enabled() and given[0].requires_grad
-        self.by_cell[self.cell].append((len(given[0]), gradient, network is self.quick))
+        self.by_cell[self.at].append((len(given[0]), gradient, network is self.quick))
 
 
 class Turns(Silent):
@@ -60,15 +60,15 @@ class Turns(Silent):
         self.model, self.calls, self.device = model, calls, device
         self.images = torch.rand(model.micro_batch, 1, side, side, device=device)
         self.loops = {name: defaultdict[str, float](float) for name in LOOPS}
-        self.away, self.cell = 0.0, None
+        self.away, self.at = 0.0, None
 
     def begins(self, cell: Cell | None, seconds: float) -> None:
         start = time.perf_counter()
-        if self.cell is not None:
-            made = self.calls[self.cell]
-            self.loops["the same calls"][kind(self.cell)] += self._loop(made)
-            self.loops["bare loop"][kind(self.cell)] += self._loop(full(made, self.model.micro_batch))
-        self.cell = cell
+        if self.at is not None:
+            made = self.calls[self.at]
+            self.loops["the same calls"][kind(self.at)] += self._loop(made)
+            self.loops["bare loop"][kind(self.at)] += self._loop(full(made, self.model.micro_batch))
+        self.at = cell
         self.away += time.perf_counter() - start
 
     def _loop(self, calls: Iterable[Call]) -> float:
