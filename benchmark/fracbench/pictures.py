@@ -17,5 +17,5 @@ def png(plane: torch.Tensor) -> bytes:
     if image.size != (GALLERY_SIDE, GALLERY_SIDE):
         image = image.resize((GALLERY_SIDE, GALLERY_SIDE), Image.Resampling.BILINEAR)
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
+    image.save(buffer, format="PNG", compress_level=4)  # half the time of 6, for one byte in fifty more
     return buffer.getvalue()

@@ -22,7 +22,7 @@ from typing import Any
 import record
 import torch
 from fracbench import specs, tasks
-from fracbench.environment import pick_device, prepare
+from fracbench.environment import hand_back_freed_memory, pick_device, prepare
 from fracbench.models import Guarded
 from fracbench.plan import Cell
 from fracbench.progress import Silent
@@ -38,7 +38,7 @@ Call = tuple[int, bool, bool]  # images of a call, whether a gradient is taken, 
 
 
 class Calls(Silent):
-    """Every call of a network, by the cell that makes it."""
+    """Every call of a network, by the cell that makes it; by none, those that look at the model before its cells."""
 
     def __init__(self, network: nn.Module, quick: nn.Module | None) -> None:
         self.by_cell, self.quick = defaultdict[Cell | None, list[Call]](list), quick
@@ -60,14 +60,17 @@ class Turns(Silent):
         self.model, self.calls, self.device = model, calls, device
         self.images = torch.rand(model.micro_batch, 1, side, side, device=device)
         self.loops = {name: defaultdict[str, float](float) for name in LOOPS}
-        self.away, self.at = 0.0, None
+        self.away = 0.0
+        self.at: Cell | None = None
 
     def begins(self, cell: Cell | None, seconds: float) -> None:
         start = time.perf_counter()
-        if self.at is not None:
-            made = self.calls[self.at]
-            self.loops["the same calls"][kind(self.at)] += self._loop(made)
-            self.loops["bare loop"][kind(self.at)] += self._loop(full(made, self.model.micro_batch))
+        made = self.calls[self.at]
+        self._loop(sorted(made)[-1:])  # memory that the run has handed back is asked for anew
+        self.loops["the same calls"][kind(self.at)] += self._loop(made)
+        self.loops["bare loop"][kind(self.at)] += self._loop(full(made, self.model.micro_batch))
+        if self.at and cell and self.at.kind != cell.kind:
+            hand_back_freed_memory()  # as the run has it
         self.at = cell
         self.away += time.perf_counter() - start
 
@@ -87,7 +90,9 @@ class Turns(Silent):
             return time.perf_counter() - start
 
 
-def kind(cell: Cell | Mapping[str, Any]) -> str:
+def kind(cell: Cell | Mapping[str, Any] | None) -> str:
+    if cell is None:
+        return "before the cells"
     of = cell if isinstance(cell, Mapping) else vars(cell)
     return f"{of['kind']} {of['explainer']}".strip()
 
@@ -128,7 +133,6 @@ def main() -> None:
     run(task, model, calls)  # warms up, and tells the calls
     for hook in calls.hooks:
         hook.remove()
-    del calls.by_cell[None]
     times: dict[str, list[float]] = {"run": [], **{name: [] for name in LOOPS}}
     for _ in range(arguments.rounds):
         turns = Turns(model, calls.by_cell, job.spec.image_size, device)
@@ -141,7 +145,9 @@ def main() -> None:
     images = sum(map(len, job.batches))
     print(f"{arguments.name}, {arguments.benchmark}, {images} images")
     passes = {way: sum(cell[way] for cell in cells) for way in ("forward", "backward")}
-    print(f"passes {passes}, planned at most {job.planned[1]}; in {sum(map(len, calls.by_cell.values()))} calls")
+    each = [call for of in calls.by_cell.values() for call in of]
+    inside = {"forward": sum(n for n, _, _ in each), "backward": sum(n for n, gradient, _ in each if gradient)}
+    print(f"passes {passes}, planned at most {job.planned[1]}; seen at the network {inside}, in {len(each)} calls")
     spent, made = defaultdict[str, float](float), defaultdict[str, list[Call]](list)
     for record_of_cell in cells:
         spent[kind(record_of_cell)] += record_of_cell["seconds"]
@@ -149,18 +155,19 @@ def main() -> None:
         made[kind(cell)] += of_cell
     print(f"{'cells (the last run)':<32}{'seconds':>9}{'by call':>9}{'calls':>8}{'forward':>9}{'gradient':>9}")
     kinds = {}
-    for name, seconds in sorted(spent.items(), key=lambda of: -of[1]):
+    for name in sorted({*spent, *made}, key=lambda name: -spent[name]):
+        seconds = spent[name]  # before the cells: told below, with what is between them
         bare = turns.loops["the same calls"][name]
         sent = [sum(n for n, of, _ in made[name] if of == gradient) for gradient in (False, True)]
         print(f"{name:<32}{seconds:>9.2f}{bare:>9.2f}{len(made[name]):>8}{sent[0]:>9}{sent[1]:>9}")
         kinds[name] = {"seconds": seconds, "by call": bare, "calls": len(made[name]), "images": sent}
     between = times["run"][-1] - sum(spent.values())
-    print(f"{'all cells':<32}{sum(spent.values()):>9.2f}; what is between them, tables and summary: {between:.2f}")
+    print(f"{'all cells':<32}{sum(spent.values()):>9.2f}; before and between them, tables and summary: {between:.2f}")
     ratios = [ours / theirs for ours, theirs in zip(times["run"], times["the same calls"], strict=True)]
     print(f"run / the same calls: {statistics.median(ratios):.3f} of {[round(ratio, 3) for ratio in ratios]}")
     pairs = {f"a run, {images} images / {name}": {"ours": times["run"], "reference": times[name]} for name in LOOPS}
     record.write(arguments.out, device, pairs, {}, submission=arguments.name, benchmark=arguments.benchmark,
-                 micro_batch=model.micro_batch, passes=passes, planned=job.planned[1], cells=kinds,
+                 micro_batch=model.micro_batch, passes=passes, planned=job.planned[1], inside=inside, cells=kinds,
                  between=between)  # fmt: skip
 
 
