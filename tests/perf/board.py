@@ -1,8 +1,9 @@
 """A store of 500 submissions, and what it costs to read: ``python tests/perf/board.py [--folder DIR]``.
 
 Each has 12 attacks, 16 explainers and 200 images; the rows are drawn at random, in the form that ``run`` writes. Told
-are the seconds of ``summarise`` for one submission, of reading the board for the first time and again, of the browser's
-first paint and of a filter (another model, another metric), and the memory of the server. Nothing is asserted.
+are the seconds of ``summarise`` for one submission, of reading the board for the first time and again, from an address
+to the browser's first contentful paint and to a table in sight, of filters and choices, and the memory of the server.
+Nothing is asserted.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -220,7 +221,7 @@ streamlit.dataframe(pandas.DataFrame(numpy.random.rand(500, 12)))
 """
 
 
-def on_a_bare_page() -> list[float]:
+def on_a_bare_page() -> list[tuple[float, float]]:
     """Seconds that Streamlit and the browser take whatever a page does."""
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "bare.py"
@@ -249,11 +250,17 @@ def in_browser(folder: Path) -> dict[str, Any]:
         servers.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True))
         return servers[0]
 
-    times: dict[str, Any] = {"first paint, a page with a table alone": on_a_bare_page()}
+    times: dict[str, Any] = {}
+
+    def paint(view: str, of: Sequence[tuple[float, float]]) -> None:
+        for name, values in zip(("first contentful paint", "table in sight"), zip(*of, strict=True), strict=True):
+            times[f"{name}, {view}"] = list(values)
+
+    paint("a page with a table alone", on_a_bare_page())
     with served(start, "--submissions", folder, "--results", folder) as address, opened(address) as page:
         settle(page)
         for view, path in VIEWS.items():
-            times[f"first paint, {view}"] = [painted(page, f"{address}/{path}") for _ in range(ROUNDS)]
+            paint(view, [painted(page, f"{address}/{path}") for _ in range(ROUNDS)])
             settle(page)
             if path.startswith("model"):
                 times[f"another model, {view}"] = [chosen(page, "Model", name) for name in others]
@@ -263,6 +270,10 @@ def in_browser(folder: Path) -> dict[str, Any]:
         settle(page)
         under = list(shown[0]["attacks"])[:ROUNDS]
         times["under another attack, ranking"] = [chosen(page, "Robustness under", name) for name in under]
+        times["a search, ranking"] = [searched(page, words) for words in ("entry 0", "entry 1", "perf", "17", "")]
+        page.get_by_text("More filters, and columns").click()
+        ranked = page.get_by_text("Ranked entries only")
+        times["ranked entries only, ranking"] = [changed(page, ranked.click) for _ in range(ROUNDS)]
         times["server, MiB"] = [peak(servers[0].pid)]
     return times
 
