@@ -169,22 +169,35 @@ def painted(page: Page, address: str) -> tuple[float, float]:
 
 
 WATCH = """() => {
-    window.last = window.begun = performance.now();
+    const marks = () => {  // the head of the first table and its first rows, as they are painted
+        const table = document.querySelector("[data-testid=data-grid-canvas]");
+        if (!table) return "";
+        const pixels = new Uint32Array(table.getContext("2d").getImageData(0, 0, table.width, 100).data.buffer);
+        return pixels.reduce((sum, pixel) => (Math.imul(sum, 31) + pixel) | 0, 0);
+    };
+    window.last = window.painted = window.begun = performance.now();
+    let before = marks();
+    clearInterval(window.looking);
+    window.looking = setInterval(() => {
+        const now = marks();
+        if (now !== before) window.painted = performance.now();
+        before = now;
+    }, 40);
     new MutationObserver(() => { window.last = performance.now(); }).observe(
         document.querySelector("[data-testid=stMain]"), {subtree: true, childList: true, characterData: true});
 }"""
 
 
-def changed(page: Page, act: Callable[[], object]) -> float:
-    """Seconds from what a reader does to the last change that it makes to the page."""
+def changed(page: Page, act: Callable[[], object]) -> tuple[float, float]:
+    """Seconds from what a reader does until the first table is painted anew, and to the last change of the page."""
     page.evaluate(WATCH)
     act()
     page.wait_for_timeout(3000)
     settle(page)
-    return float(page.evaluate("(window.last - window.begun) / 1000"))
+    return tuple(page.evaluate("[window.painted, window.last].map(at => (at - window.begun) / 1000)"))
 
 
-def chosen(page: Page, box: str, wanted: str) -> float:
+def chosen(page: Page, box: str, wanted: str) -> tuple[float, float]:
     """Seconds of a choice in a box."""
     offering = page.get_by_role("combobox", name=box, exact=True)
     offering.click()
@@ -193,7 +206,7 @@ def chosen(page: Page, box: str, wanted: str) -> float:
     return changed(page, lambda: page.keyboard.press("Enter"))
 
 
-def searched(page: Page, words: str) -> float:
+def searched(page: Page, words: str) -> tuple[float, float]:
     """Seconds of a search among the entries."""
     box = page.get_by_role("textbox", name="Search")
     box.fill(words)
@@ -252,28 +265,26 @@ def in_browser(folder: Path) -> dict[str, Any]:
 
     times: dict[str, Any] = {}
 
-    def paint(view: str, of: Sequence[tuple[float, float]]) -> None:
-        for name, values in zip(("first contentful paint", "table in sight"), zip(*of, strict=True), strict=True):
-            times[f"{name}, {view}"] = list(values)
+    def note(what: str, until: tuple[str, str], of: Sequence[tuple[float, float]]) -> None:
+        times.update({f"{what}, {end}": list(values) for end, values in zip(until, zip(*of, strict=True), strict=True)})
 
-    paint("a page with a table alone", on_a_bare_page())
+    loaded, chosen_until = ("first contentful paint", "table in sight"), ("table painted anew", "all of the page")
+    note("a page with a table alone", loaded, on_a_bare_page())
     with served(start, "--submissions", folder, "--results", folder) as address, opened(address) as page:
         settle(page)
         for view, path in VIEWS.items():
-            paint(view, [painted(page, f"{address}/{path}") for _ in range(ROUNDS)])
+            note(view, loaded, [painted(page, f"{address}/{path}") for _ in range(ROUNDS)])
             settle(page)
             if path.startswith("model"):
-                times[f"another model, {view}"] = [chosen(page, "Model", name) for name in others]
+                note(f"{view}, another model", chosen_until, [chosen(page, "Model", name) for name in others])
         metrics = ("auc", "iou", "pointing_game", "top_k_intersection", "hit")
-        times["another metric, a model's alignment"] = [chosen(page, "Metric", name) for name in metrics]
+        note("a model's alignment, another metric", chosen_until, [chosen(page, "Metric", name) for name in metrics])
         page.goto(address)
         settle(page)
         under = list(shown[0]["attacks"])[:ROUNDS]
-        times["under another attack, ranking"] = [chosen(page, "Robustness under", name) for name in under]
-        times["a search, ranking"] = [searched(page, words) for words in ("entry 0", "entry 1", "perf", "17", "")]
-        page.get_by_text("More filters, and columns").click()
-        ranked = page.get_by_text("Ranked entries only")
-        times["ranked entries only, ranking"] = [changed(page, ranked.click) for _ in range(ROUNDS)]
+        note("ranking, under another attack", chosen_until, [chosen(page, "Robustness under", name) for name in under])
+        words = ("entry 0", "entry 1", "perf", "17", "")
+        note("ranking, a search", chosen_until, [searched(page, of) for of in words])
         times["server, MiB"] = [peak(servers[0].pid)]
     return times
 

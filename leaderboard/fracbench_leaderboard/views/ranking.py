@@ -34,6 +34,7 @@ def show(submissions: Path, results: Path | None) -> None:
     show_page("fracbench", _draw, words.RANKING, submissions, results, ABOUT)
 
 
+@st.fragment  # a filter reads no results anew
 def _draw(board: Board, rows: list[dict[str, Any]]) -> None:
     first = rows[0]
     facts = (
