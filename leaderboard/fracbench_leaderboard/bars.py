@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 WIDTH, HEIGHT, EDGE = 150, 34, 4
@@ -21,8 +22,11 @@ def interval_bar(name: str, score: Mapping[str, Any]) -> str:
     given = [score.get(key) for key in ("low", "value", "high")]
     if None in given:
         return ""
-    least, value, most = map(float, given)  # type: ignore[arg-type]
+    return _drawn(low, high, *map(float, given))  # type: ignore[arg-type]
 
+
+@lru_cache(maxsize=10_000)  # a board of hundreds shows the same ones after each filter
+def _drawn(low: float, high: float, least: float, value: float, most: float) -> str:
     def at(value: float) -> float:
         share = (min(max(value, low), high) - low) / (high - low)
         return EDGE + share * (WIDTH - 2 * EDGE)

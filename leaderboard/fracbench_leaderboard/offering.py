@@ -56,7 +56,7 @@ def aligned(frame: pd.DataFrame) -> dict[Any, Any]:
         return isinstance(cell, str) and NUMBERS.fullmatch(cell) is not None
 
     found = zip(keys, frame.items(), strict=True)
-    return {key: numeric for key, (_, cells) in found if len(cells) and cells.map(is_number).all()}
+    return {key: numeric for key, (_, cells) in found if len(cells) and all(map(is_number, cells))}
 
 
 def offer_figure(chart: Any, name: str, clicked: str | None = None) -> list[dict[str, Any]]:

@@ -88,7 +88,7 @@ def _table(rows: Sequence[dict[str, Any]], attack: str, explainer: str, columns:
     if set(renamed) != set(renamed.values()):
         st.caption("Of one attack or one explainer alone no interval is computed.")
     columns = [renamed.get(name, name) for name in columns]
-    filled = [name for name in frame if frame[name].map(_says).any()]  # an empty column says nothing
+    filled = [name for name in frame if any(map(_says, frame[name]))]  # an empty column says nothing
     frame["Name"] = [link_to(row) for row in rows]
     if st.toggle("Order by weights of your own", key="own", bind="query-params"):
         weight = st.slider("Weight of robustness against alignment, %", 0, 100, 50, 5, key="weight",
